@@ -1,0 +1,94 @@
+"""Who calls: a user's key, a service key, a staff session, or anyone where access is open."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotFound, ValidationError
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from botgpt.accounts.models import APIKey, User
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request may act for: its owner, or any user where `owner` is None."""
+
+    owner: User | None
+
+    def acting_for(self, user_id: UUID) -> User:
+        """The user to act for, made on first use. Raises NotFound for another's key."""
+        if self.owner is None:
+            return User.objects.known_as(user_id)
+        if user_id != self.owner.pk:
+            raise NotFound("This key acts for its owner only: leave user_id out.")
+        return self.owner
+
+    def creating_for(self, user_id: UUID | None) -> User:
+        """The user that will own a new object. Raises ValidationError where none is named."""
+        if user_id is not None:
+            return self.acting_for(user_id)
+        if self.owner is None:
+            raise ValidationError({"user_id": ["Say for which user: give a UUID of your choice."]})
+        return self.owner
+
+    def scope(self, user_id: UUID | None) -> UUID | None:
+        """The id of the one user whose objects may be seen; None for everyone's."""
+        if self.owner is None:
+            return user_id
+        if user_id not in (None, self.owner.pk):
+            raise NotFound("This key acts for its owner only: leave user_id out.")
+        return self.owner.pk
+
+
+class CallerAuthentication(BaseAuthentication):
+    """Sets `request.auth` to the Caller."""
+
+    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller] | None:
+        """Key first, then a staff session, then open access; None when nobody is known."""
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._by_key(secret.strip())
+        session = SessionAuthentication().authenticate(request)
+        if session is not None and session[0].is_staff:
+            return session[0], Caller(owner=None)
+        if settings.OPEN_ACCESS:
+            return AnonymousUser(), Caller(owner=None)
+        return None
+
+    def _by_key(self, secret: str) -> tuple[User | AnonymousUser, Caller]:
+        key = APIKey.objects.usable(secret)
+        if key is None:
+            raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
+        key.touch()
+        return key.owner or AnonymousUser(), Caller(owner=key.owner)
+
+    def authenticate_header(self, request: Request) -> str:
+        """Makes an unknown caller a 401 instead of a 403."""
+        return "Bearer"
+
+
+class IsCaller(BasePermission):
+    """Lets in whoever CallerAuthentication knows."""
+
+    message = "Send an API key: `Authorization: Bearer <key>`."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """True where there is a Caller."""
+        return isinstance(request.auth, Caller)
+
+
+class CallerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Shows the key in the OpenAPI schema."""
+
+    target_class = CallerAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """A bearer token; none is needed where access is open."""
+        return {"type": "http", "scheme": "bearer"}

@@ -1,0 +1,93 @@
+"""Users, and the API keys that act for them."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import UserManager as DjangoUserManager
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+
+class UserManager(DjangoUserManager["User"]):
+    """Finds users by the UUID that the calling product chose for them."""
+
+    def known_as(self, user_id: UUID) -> "User":
+        """The user of that id, made on first use, without a password."""
+        user = self.filter(pk=user_id).first()
+        if user is None:
+            defaults: dict[str, Any] = {"username": str(user_id), "password": "!"}
+            user, _ = self.get_or_create(pk=user_id, defaults=defaults)
+        return user
+
+
+class User(AbstractUser):
+    """A person: staff of the admin, or a user of the calling product known by UUID."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class APIKeyManager(models.Manager["APIKey"]):
+    """Makes keys, and finds the one that a caller shows."""
+
+    def issue(self, name: str, owner: User | None = None) -> tuple["APIKey", str]:
+        """A new key and its secret, which is kept nowhere and shown only here."""
+        secret = f"bot_{secrets.token_urlsafe(32)}"
+        key = self.create(name=name, owner=owner, prefix=secret[:10], digest=_digest(secret))
+        return key, secret
+
+    def usable(self, secret: str) -> "APIKey | None":
+        """The key of that secret unless it is revoked or its owner is inactive."""
+        keys = self.select_related("owner").filter(digest=_digest(secret), revoked_at=None)
+        return keys.exclude(owner__is_active=False).first()
+
+
+def _digest(secret: str) -> str:
+    """SHA-256 suffices: the secret has 256 random bits, so it cannot be guessed from it."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class APIKey(models.Model):
+    """A secret that acts for its owner; a service key has none and may act for any user."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    owner = models.ForeignKey(
+        User,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        help_text="Empty makes a service key, which may act for any user.",
+    )
+    prefix = models.CharField(max_length=10, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[APIKeyManager] = APIKeyManager()
+
+    class Meta:
+        verbose_name = "API key"
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def touch(self) -> None:
+        """Notes the use, at most once a minute so that a busy key costs no write a call."""
+        now = timezone.now()
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
+        if self.last_used_at is None or self.last_used_at < now - timedelta(minutes=1):
+            APIKey.objects.filter(stale, pk=self.pk).update(last_used_at=now)

@@ -1,0 +1,24 @@
+"""Pages of lists: `?page=1&limit=20`."""
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+
+
+class PageAndLimit(PageNumberPagination):
+    """`limit` is 1 to 100 and 20 unless told; one outside is refused, not bent."""
+
+    page_size = 20
+    max_page_size = 100
+    page_query_param = "page"
+    page_size_query_param = "limit"
+    page_query_description = "The page, from 1."
+    page_size_query_description = "How many a page, 1 to 100; 20 unless told."
+
+    def get_page_size(self, request: Request) -> int:
+        """The limit asked for. Raises ValidationError where it is not 1 to 100."""
+        value = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if value.isascii() and value.isdigit() and len(value) <= 3:
+            if 1 <= int(value) <= self.max_page_size:
+                return int(value)
+        raise ValidationError({"limit": [f"Give a whole number from 1 to {self.max_page_size}."]})

@@ -1,0 +1,66 @@
+"""A request id for each request: in its log lines, its errors and its response header."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+from uuid_utils.compat import uuid7
+
+logger = logging.getLogger("botgpt.request")
+
+HEADER = "X-Request-ID"
+SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+current: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def _begin(request: HttpRequest) -> float:
+    """Takes over the caller's id where it is harmless, else makes one."""
+    given = request.headers.get(HEADER, "")
+    current.set(given if SAFE.fullmatch(given) else uuid7().hex)
+    return time.perf_counter()
+
+
+def _finish(request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+    response.headers[HEADER] = current.get()
+    milliseconds = (time.perf_counter() - started) * 1000
+    level = logging.DEBUG if request.path.startswith(("/static/", "/health/")) else logging.INFO
+    logger.log(
+        level,
+        "request",
+        extra={
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "ms": round(milliseconds, 1),
+        },
+    )
+    return response
+
+
+@sync_and_async_middleware
+def request_id_middleware(
+    get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]],
+) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Names the request, logs it once with its duration, and returns the name to the caller."""
+    if iscoroutinefunction(get_response):
+
+        async def middleware(request: HttpRequest) -> HttpResponseBase:
+            started = _begin(request)
+            return _finish(request, await get_response(request), started)
+
+        return middleware
+
+    def sync_middleware(request: HttpRequest) -> HttpResponseBase:
+        started = _begin(request)
+        response = get_response(request)
+        assert isinstance(response, HttpResponseBase)
+        return _finish(request, response, started)
+
+    return sync_middleware

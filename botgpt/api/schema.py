@@ -1,0 +1,42 @@
+"""What the OpenAPI schema says on every call: the shape of its errors."""
+
+from typing import Any
+
+PROBLEM = {
+    "type": "object",
+    "description": "A problem detail (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What went wrong and what to do."},
+        "code": {"type": "string", "description": "The kind of problem, for programs."},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "object",
+            "description": "Texts by field, where the request was refused.",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+    "example": {
+        "type": "urn:botgpt:problem:invalid",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "limit: Give a whole number from 1 to 100.",
+        "code": "invalid",
+        "request_id": "0199f0c2a1b27d3e8f4a5b6c7d8e9f00",
+        "errors": {"limit": ["Give a whole number from 1 to 100."]},
+    },
+}
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def add_problem_responses(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Adds the problem shape as the `default` response of every operation."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in result["paths"].values():
+        for method in METHODS & path.keys():
+            path[method]["responses"]["default"] = {"description": "A problem.", "content": content}
+    return result

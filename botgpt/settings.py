@@ -1,0 +1,245 @@
+"""Every setting of the product. Variables are documented in `.env.example`, in this order."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from botgpt import embedded, env
+from llm import tokens
+
+# Lets classes of Django be written with their model, as in QuerySet[Document].
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# --- Security ---------------------------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", default=False)
+# Open access trusts every caller. It follows DEBUG, which `make run` sets on loopback only.
+OPEN_ACCESS = DEBUG
+DATA_DIR = Path(env.text("BOTGPT_DATA_DIR", str(BASE_DIR / ".data"))).absolute()
+
+
+def _kept_secret(path: Path) -> str:
+    """A random key made once for this data folder, readable by its owner alone."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(64))
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass  # another process was first: its key is the one to use
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+DATABASE_URL = env.text("DATABASE_URL")
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    if DATABASE_URL and not DEBUG:
+        raise ImproperlyConfigured("SECRET_KEY is not set: give it a long random value.")
+    SECRET_KEY = _kept_secret(DATA_DIR / "secret-key")
+
+# Loopback is always served: health checks come from there.
+ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+HTTPS = env.boolean("HTTPS", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+# The container's own health check speaks plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+X_FRAME_OPTIONS = "DENY"
+
+# --- Django -----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "botgpt.accounts",
+    "documents",
+    "conversations",
+    "procrastinate.contrib.django",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+# Each of these runs async: a sync one would tie a thread to every open answer.
+MIDDLEWARE = [
+    "botgpt.api.request_id.request_id_middleware",
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "botgpt.api.problems.problem_details_middleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "botgpt" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+ROOT_URLCONF = "botgpt.urls"
+ASGI_APPLICATION = "botgpt.asgi.application"
+APPEND_SLASH = False
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- Database and files -----------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    """Django's connection settings from DATABASE_URL, or those of the embedded server."""
+    if not DATABASE_URL:
+        return dict(embedded.connection(DATA_DIR))
+    try:
+        parts = conninfo_to_dict(DATABASE_URL)
+    except ProgrammingError as error:
+        raise ImproperlyConfigured("DATABASE_URL is not a PostgreSQL address.") from error
+    names = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER"}
+    names["password"] = "PASSWORD"  # noqa: S105 - the name of the setting, not a password
+    settings: dict[str, Any] = {names[key]: parts.pop(key) for key in names if key in parts}
+    return settings | {"OPTIONS": parts}
+
+
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 8, minimum=1)
+DATABASES: dict[str, Any] = {"default": {"ENGINE": "django.db.backends.postgresql"} | _database()}
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+    "min_size": 1,
+    "max_size": DATABASE_POOL_SIZE,
+    "timeout": 10,
+}
+
+MEDIA_ROOT = DATA_DIR / "files"
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
+# Without `collectstatic` (on a developer's machine) files come from the packages themselves.
+SERVESTATIC_USE_FINDERS = not STATIC_ROOT.is_dir()
+SERVESTATIC_AUTOREFRESH = False
+
+# --- Documents --------------------------------------------------------------------------------
+
+MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 10, minimum=1) * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies; files are limited above
+CHUNK_WORDS = env.integer("CHUNK_WORDS", 220, minimum=20)
+CHUNK_OVERLAP_WORDS = env.integer("CHUNK_OVERLAP_WORDS", 40)
+if CHUNK_OVERLAP_WORDS * 2 > CHUNK_WORDS:
+    raise ImproperlyConfigured("CHUNK_OVERLAP_WORDS must be at most half of CHUNK_WORDS.")
+EXTRACTION_SECONDS = env.integer("EXTRACTION_SECONDS", 120, minimum=1)
+EXTRACTION_MEMORY_BYTES = env.integer("EXTRACTION_MEMORY_MB", 1024, minimum=128) * 1024 * 1024
+DOCUMENT_WAIT_SECONDS = env.integer("DOCUMENT_WAIT_SECONDS", 10)
+
+# --- Model ------------------------------------------------------------------------------------
+
+GROQ_API_KEY = env.text("GROQ_API_KEY")
+GROQ_BASE_URL = env.text("GROQ_BASE_URL") or None
+GROQ_MODEL = env.text("GROQ_MODEL", "llama-3.3-70b-versatile")
+GROQ_TIMEOUT_SECONDS = env.integer("GROQ_TIMEOUT_SECONDS", 60, minimum=1)
+GROQ_MAX_RETRIES = env.integer("GROQ_MAX_RETRIES", 2)
+ANSWER_TOKENS = env.integer("ANSWER_TOKENS", 2048, minimum=16)
+CONTEXT_TOKENS = env.integer("CONTEXT_TOKENS", 16_000, minimum=1024)
+PASSAGES = env.integer("PASSAGES", 6, minimum=1)
+tokens.use_cache(DATA_DIR / "encodings")
+
+# --- API --------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["botgpt.accounts.authentication.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["botgpt.accounts.authentication.IsCaller"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "botgpt.api.pagination.PageAndLimit",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "botgpt.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "BOT GPT",
+    "DESCRIPTION": (
+        "Conversations with a language model, open or grounded in your own documents. "
+        "Errors are problem details (RFC 9457); `user_id` is a UUID of your choice that keeps "
+        "each user's conversations and documents apart."
+    ),
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "tryItOutEnabled": True},
+    "REDOC_UI_SETTINGS": {"disableSearch": False},
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "DocumentStatus": "documents.models.Document.Status",
+        "MessageStatus": "conversations.models.Message.Status",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "botgpt.api.schema.add_problem_responses",
+    ],
+}
+
+# --- Logging ----------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "botgpt.api.logs.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        # The request line below says the same with its duration and id.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"handlers": [], "propagate": True},
+        "httpx": {"level": "WARNING"},
+        "groq": {"level": "WARNING"},
+        "procrastinate": {"level": "WARNING"},
+    },
+}

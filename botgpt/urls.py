@@ -1,0 +1,25 @@
+"""All addresses of the product."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerView,
+)
+
+from botgpt import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/docs")),
+    path("api/v1/", include("documents.urls")),
+    path("api/v1/", include("conversations.urls")),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+]

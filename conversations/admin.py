@@ -1,0 +1,67 @@
+"""Conversations in the admin, each as a readable transcript."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from conversations.models import Conversation
+from documents.admin import ReadOnly
+
+MESSAGES_SHOWN = 200
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
+    """Conversations with the number of their messages; each opens as a transcript."""
+
+    list_display = ("title", "user", "mode", "model", "messages", "archived", "updated_at")
+    list_filter = ("mode", "model", "archived", "updated_at")
+    list_select_related = ("user",)
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("title", "id", "user__username")
+    fieldsets = (
+        (None, {"fields": ("transcript",)}),
+        ("Settings", {"fields": ("user", "mode", "model", "system_prompt", "archived", "sources")}),
+        ("Dates", {"fields": ("created_at", "updated_at")}),
+    )
+
+    class Media:
+        css: ClassVar = {"all": ["conversations/transcript.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        """With the number of messages in the one query."""
+        found: QuerySet[Conversation] = Conversation.objects.with_message_count()
+        return found
+
+    @admin.display(ordering="message_count")
+    def messages(self, conversation: Any) -> int:
+        """How many messages it has."""
+        return int(conversation.message_count)
+
+    @admin.display(description="documents")
+    def sources(self, conversation: Conversation) -> SafeString | str:
+        """Links to what it is grounded in."""
+        links = [
+            (reverse("admin:documents_document_change", args=[document.pk]), document.name)
+            for document in conversation.documents.all()[:MESSAGES_SHOWN]
+        ]
+        return format_html_join("", '<div><a href="{}">{}</a></div>', links) or "none chosen"
+
+    @admin.display
+    def transcript(self, conversation: Any) -> SafeString:
+        """The newest messages, oldest of them first, with citations, tokens and timings."""
+        newest = conversation.messages.prefetch_related("citations").order_by("-position")
+        return render_to_string(
+            "conversations/transcript.html",
+            {
+                "messages": list(newest[:MESSAGES_SHOWN])[::-1],
+                "left_out": max(0, conversation.message_count - MESSAGES_SHOWN),
+            },
+        )

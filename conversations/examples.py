@@ -1,0 +1,136 @@
+"""Examples that the OpenAPI schema shows."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample
+from rest_framework.serializers import BaseSerializer
+
+STREAMED = (
+    "With `stream: true`, or `Accept: text/event-stream`, the answer comes as server-sent events: "
+    "`message.created`, `retrieval`, any number of `delta`, then `message.completed` or `error`."
+)
+
+_CONVERSATION = {
+    "id": "0199f0c3-1f2e-7c11-8a3b-6d5e4f3a2b1c",
+    "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+    "mode": "grounded_rag",
+    "title": "What were net sales of iPhone in 2019?",
+    "model": "llama-3.3-70b-versatile",
+    "system_prompt": "",
+    "archived": False,
+    "document_ids": ["0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00"],
+    "message_count": 2,
+    "created_at": "2026-11-24T09:31:00Z",
+    "updated_at": "2026-11-24T09:31:01Z",
+}
+_QUESTION: dict[str, Any] = {
+    "id": "0199f0c3-1f30-7d02-9b1c-1a2b3c4d5e6f",
+    "role": "user",
+    "status": "completed",
+    "content": "What were net sales of iPhone in 2019?",
+    "model": "",
+    "finish_reason": "",
+    "error": None,
+    "citations": [],
+    "usage": None,
+    "context": {},
+    "duration_ms": None,
+    "created_at": "2026-11-24T09:31:00Z",
+}
+_ANSWER = {
+    **_QUESTION,
+    "id": "0199f0c3-1f31-7e03-8c2d-2b3c4d5e6f70",
+    "role": "assistant",
+    "content": "Net sales of iPhone were $142,381 million in 2019 [1].",
+    "model": "llama-3.3-70b-versatile",
+    "finish_reason": "stop",
+    "citations": [
+        {
+            "number": 1,
+            "document_id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
+            "document_name": "annual-report.pdf",
+            "chunk_id": "0199f0c2-b7c4-7a51-9d55-0d3f9a2b4c6d",
+            "page": 24,
+            "char_start": 310,
+            "char_end": 362,
+            "quote": "iPhone $ 142,381 (14)% $ 164,888 18 % $ 139,337",
+            "score": 11.7,
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 1840,
+        "completion_tokens": 21,
+        "cached_tokens": 0,
+        "total_tokens": 1861,
+        "cost_usd": "0.00110219",
+    },
+    "context": {
+        "prompt_tokens_estimated": 1902,
+        "history_kept": 0,
+        "history_left_out": 0,
+        "passages_kept": 6,
+        "passages_left_out": 0,
+        "citations_dropped": 0,
+    },
+    "duration_ms": 640,
+}
+
+CONVERSATION = OpenApiExample("Conversation", value=_CONVERSATION, response_only=True)
+CONVERSATION_WITH_MESSAGES = OpenApiExample(
+    "Conversation with messages",
+    value={**_CONVERSATION, "messages": [_QUESTION, _ANSWER]},
+    response_only=True,
+)
+NEW_CONVERSATION = OpenApiExample(
+    "Grounded question",
+    value={
+        "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+        "first_message": "What were net sales of iPhone in 2019?",
+        "mode": "grounded_rag",
+        "document_ids": ["0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00"],
+    },
+    request_only=True,
+)
+NEW_CONVERSATION_ANSWER = OpenApiExample(
+    "Conversation with its first answer",
+    value={**_CONVERSATION, "message": _QUESTION, "answer": _ANSWER},
+    response_only=True,
+    media_type="application/json",
+    status_codes=["201"],
+)
+CHANGE = OpenApiExample(
+    "New title", value={"title": "Sales of iPhone", "archived": False}, request_only=True
+)
+NEW_MESSAGE = OpenApiExample(
+    "Question", value={"content": "And in 2018?"}, request_only=True, media_type="application/json"
+)
+ANSWER = OpenApiExample("Answer", value=_ANSWER, response_only=True)
+TURN = OpenApiExample(
+    "Question and answer",
+    value={"message": _QUESTION, "answer": _ANSWER},
+    response_only=True,
+    media_type="application/json",
+    status_codes=["201"],
+)
+MODEL = OpenApiExample(
+    "Model",
+    value={
+        "name": "llama-3.3-70b-versatile",
+        "aliases": ["llama-3.1-70b-versatile"],
+        "default": True,
+        "context_window": 131072,
+        "max_output": 32768,
+        "prompt_price": "0.5900",
+        "completion_price": "0.7900",
+    },
+    response_only=True,
+)
+
+
+def answered(serializer: type[BaseSerializer[Any]]) -> dict[Any, Any]:
+    """The responses of a call that answers: a body, or a stream of events."""
+    return {
+        (201, "application/json"): serializer,
+        (200, "text/event-stream"): OpenApiTypes.STR,
+    }

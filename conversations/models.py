@@ -1,0 +1,254 @@
+"""Conversations, their messages, and the citations of answers."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from conversations.exceptions import AnswerUnderWay, NothingToRetry
+from documents.models import NAME_CHARS, Document
+
+TITLE_CHARS = 200
+TITLE_WORDS = 10
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    """Sets of conversations."""
+
+    def visible_to(self, user_id: UUID | None) -> "ConversationQuerySet":
+        """One user's conversations; everyone's where no user is named."""
+        return self if user_id is None else self.filter(user_id=user_id)
+
+    def with_message_count(self) -> "ConversationQuerySet":
+        """Adds `message_count` by a subquery, so that it joins with other counts."""
+        rows = Message.objects.filter(conversation=OuterRef("pk")).order_by().values("conversation")
+        count = Subquery(rows.annotate(n=Count("pk")).values("n"))
+        return self.annotate(message_count=Coalesce(count, 0))
+
+    def open(
+        self, *, user: Any, content: str, documents: Sequence[Document], **fields: Any
+    ) -> tuple["Conversation", "Message", "Message"]:
+        """A new conversation with its first question and the answer to come."""
+        title = fields.pop("title", "") or " ".join(content.split()[:TITLE_WORDS])
+        with transaction.atomic():
+            conversation = self.create(user=user, title=title[:TITLE_CHARS], **fields)
+            conversation.documents.set(documents)
+            question, answer = conversation.ask(content)
+        return conversation, question, answer
+
+
+class Conversation(models.Model):
+    """A conversation of one user with a model."""
+
+    class Mode(models.TextChoices):
+        """What answers may rest on."""
+
+        OPEN_CHAT = "open_chat", "open chat"
+        GROUNDED_RAG = "grounded_rag", "grounded in documents"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
+    )
+    mode = models.CharField(max_length=20, choices=Mode, default=Mode.OPEN_CHAT)
+    title = models.CharField(max_length=TITLE_CHARS)
+    model = models.CharField(max_length=100)
+    system_prompt = models.TextField(blank=True)
+    archived = models.BooleanField(default=False)
+    documents = models.ManyToManyField(
+        Document, through="ConversationDocument", related_name="conversations", blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = ConversationQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-updated_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-updated_at", "-id"], name="conversation_of_user"),
+            models.Index(fields=["-updated_at", "-id"], name="conversation_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def ask(self, content: str) -> tuple["Message", "Message"]:
+        """Appends a question and the answer to come. Raises AnswerUnderWay."""
+        with transaction.atomic():
+            last = self._lock()
+            position = last.position + 1 if last else 0
+            question = self.messages.create(
+                role=Message.Role.USER, content=content, position=position
+            )
+            answer = self.messages.create(
+                role=Message.Role.ASSISTANT,
+                status=Message.Status.PENDING,
+                position=position + 1,
+                started_at=timezone.now(),
+            )
+            self.save(update_fields=["updated_at"])
+        return question, answer
+
+    def ask_again(self, answer_id: UUID) -> tuple["Message", "Message"]:
+        """Takes up a failed answer again. Raises NothingToRetry unless it is the newest."""
+        with transaction.atomic():
+            answer = self._lock()
+            if answer is None or answer.pk != answer_id or answer.status != Message.Status.FAILED:
+                raise NothingToRetry()
+            answer.begin_again()
+            question = self.messages.get(position=answer.position - 1)
+        return question, answer
+
+    def _lock(self) -> "Message | None":
+        """The newest message, with the conversation locked until the transaction ends."""
+        Conversation.objects.select_for_update().get(pk=self.pk)
+        last = self.messages.order_by("-position").first()
+        if last is not None and last.status == Message.Status.PENDING:
+            if last.is_under_way():
+                raise AnswerUnderWay()
+            last.mark_failed("interrupted", "The answer was interrupted: ask again.")
+        return last
+
+    def searched_documents(self) -> models.QuerySet[Document]:
+        """Those it is grounded in: the chosen ones, or all of its user's."""
+        chosen = self.documents.all()
+        if chosen.exists():
+            return chosen
+        everything: models.QuerySet[Document] = Document.objects.visible_to(self.user_id)
+        return everything
+
+
+class ConversationDocument(models.Model):
+    """A document that a conversation is grounded in."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["conversation", "document"], name="document_once_a_conversation"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id} in {self.conversation_id}"
+
+
+class Message(models.Model):
+    """What the user or the model said."""
+
+    class Role(models.TextChoices):
+        """Who said it."""
+
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    class Status(models.TextChoices):
+        """Whether it is whole."""
+
+        PENDING = "pending"
+        COMPLETED = "completed"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="messages"
+    )
+    position = models.PositiveIntegerField(help_text="From 0, in order.")
+    role = models.CharField(max_length=10, choices=Role)
+    status = models.CharField(max_length=10, choices=Status, default=Status.COMPLETED)
+    content = models.TextField(blank=True)
+    model = models.CharField(max_length=100, blank=True)
+    finish_reason = models.CharField(max_length=40, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=Decimal(0))
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    context = models.JSONField(
+        default=dict, blank=True, help_text="What the prompt held and what was left out."
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["conversation", "position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["conversation", "position"], name="message_in_order")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.position}"
+
+    def is_under_way(self) -> bool:
+        """False once it is older than the longest answer can take, so its process has died."""
+        attempts = settings.GROQ_MAX_RETRIES + 1
+        longest = timedelta(seconds=(settings.GROQ_TIMEOUT_SECONDS + 10) * attempts)
+        return self.started_at is not None and timezone.now() - self.started_at < longest
+
+    def begin_again(self) -> None:
+        """From failed back to pending, with nothing left of the former attempt."""
+        self.status, self.started_at = self.Status.PENDING, timezone.now()
+        self.content = self.error_code = self.error = ""
+        self.citations.all().delete()
+        self.save()
+
+    def mark_failed(self, code: str, detail: str, content: str = "") -> None:
+        """The answer failed; what had been said of it is kept."""
+        self.status, self.error_code, self.error = self.Status.FAILED, code, detail
+        self.content = content
+        self.duration_ms = self._elapsed()
+        self.save()
+
+    def complete(self, content: str, citations: Sequence["Citation"]) -> None:
+        """The answer is whole; saved with its citations, in one transaction."""
+        self.status, self.content = self.Status.COMPLETED, content
+        self.duration_ms = self._elapsed()
+        with transaction.atomic():
+            self.save()
+            Citation.objects.bulk_create(citations)
+
+    def _elapsed(self) -> int | None:
+        """Milliseconds since the answer was begun."""
+        if self.started_at is None:
+            return None
+        return int((timezone.now() - self.started_at).total_seconds() * 1000)
+
+
+class Citation(models.Model):
+    """The passage that an answer's [n] stands for, as it was when it was cited."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="citations")
+    number = models.PositiveIntegerField(help_text="The n of [n] in the answer.")
+    document = models.ForeignKey(
+        Document, on_delete=models.SET_NULL, null=True, related_name="citations"
+    )
+    chunk_id = models.UUIDField()
+    document_name = models.CharField(max_length=NAME_CHARS)
+    page = models.PositiveIntegerField()
+    char_start = models.PositiveIntegerField(help_text="Where the quote begins in the page's text.")
+    char_end = models.PositiveIntegerField()
+    quote = models.TextField()
+    score = models.FloatField(help_text="BM25.")
+
+    class Meta:
+        ordering: ClassVar = ["message", "number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["message", "number"], name="citation_once_an_answer")
+        ]
+
+    def __str__(self) -> str:
+        return f"[{self.number}] {self.document_name}, page {self.page}"

@@ -1,0 +1,303 @@
+"""What the conversations' part of the API takes and gives."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from conversations.models import Citation, Conversation, Message
+from conversations.turn import Turn
+from documents.models import Document
+from documents.serializers import StrictSerializer
+from llm import catalogue
+
+MESSAGE_CHARS = 32_000
+SYSTEM_PROMPT_CHARS = 8_000
+DOCUMENTS_A_CONVERSATION = 1_000
+# How many of a conversation's newest messages come with it; all are at its `messages`.
+MESSAGES_SHOWN = 50
+
+
+class ModelNameField(serializers.CharField):
+    """A model of the catalogue; an alias becomes the model it stands for."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Raises ValidationError with the names that are known."""
+        try:
+            return catalogue.find(super().to_internal_value(data)).name
+        except catalogue.UnknownModel as error:
+            raise serializers.ValidationError(str(error)) from error
+
+
+class DocumentIdsField(serializers.ListField):
+    """Ids of documents."""
+
+    child = serializers.UUIDField()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=DOCUMENTS_A_CONVERSATION, **kwargs)
+
+
+def find_documents(user: Any, ids: list[Any]) -> list[Document]:
+    """That user's documents of these ids. Raises ValidationError naming those that are not."""
+    found = list(Document.objects.filter(user=user, pk__in=ids))
+    missing = sorted({str(one) for one in ids} - {str(document.pk) for document in found})
+    if missing:
+        text = f"This user has no such document: {', '.join(missing[:5])}."
+        raise serializers.ValidationError({"document_ids": [text]})
+    return found
+
+
+class NewMessageSerializer(StrictSerializer):
+    """A question."""
+
+    content = serializers.CharField(max_length=MESSAGE_CHARS, trim_whitespace=False)
+    stream = serializers.BooleanField(
+        default=False, help_text="Answer as server-sent events while the model speaks."
+    )
+
+    def validate_content(self, content: str) -> str:
+        """White space alone is no question."""
+        if not content.strip():
+            raise serializers.ValidationError("This field may not be blank.")
+        return content
+
+
+class NewConversationSerializer(StrictSerializer):
+    """A conversation with its first question."""
+
+    user_id = serializers.UUIDField(required=False, help_text="Who owns the conversation.")
+    first_message = serializers.CharField(max_length=MESSAGE_CHARS, trim_whitespace=False)
+    mode = serializers.ChoiceField(Conversation.Mode.choices, default=Conversation.Mode.OPEN_CHAT)
+    document_ids = DocumentIdsField(
+        default=list,
+        help_text="What grounded_rag answers from; empty means all of the user's documents.",
+    )
+    model = ModelNameField(default=lambda: catalogue.find(settings.GROQ_MODEL).name)
+    title = serializers.CharField(max_length=200, required=False)
+    system_prompt = serializers.CharField(
+        max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True
+    )
+    stream = serializers.BooleanField(default=False)
+
+    validate_first_message = NewMessageSerializer.validate_content
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Documents belong to grounded conversations only."""
+        if attrs["document_ids"] and attrs["mode"] == Conversation.Mode.OPEN_CHAT:
+            text = "Only grounded_rag reads documents: set mode to grounded_rag."
+            raise serializers.ValidationError({"document_ids": [text]})
+        return attrs
+
+
+class ConversationChangeSerializer(StrictSerializer):
+    """What of a conversation can be changed."""
+
+    title = serializers.CharField(max_length=200, required=False)
+    model = ModelNameField(required=False)
+    document_ids = DocumentIdsField(required=False)
+    system_prompt = serializers.CharField(
+        max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True
+    )
+    archived = serializers.BooleanField(required=False)
+
+    def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:
+        """Saves the fields given. Raises ValidationError for documents of another user."""
+        ids = validated_data.pop("document_ids", None)
+        documents = None if ids is None else find_documents(instance.user_id, ids)
+        if documents and instance.mode == Conversation.Mode.OPEN_CHAT:
+            text = "This conversation is open_chat, which reads no documents."
+            raise serializers.ValidationError({"document_ids": [text]})
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        instance.save()
+        if documents is not None:
+            instance.documents.set(documents)
+        return instance
+
+
+class CitationSerializer(serializers.ModelSerializer[Citation]):
+    """A citation as the API shows it."""
+
+    document_id = serializers.UUIDField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Citation
+        fields: ClassVar = [
+            "number",
+            "document_id",
+            "document_name",
+            "chunk_id",
+            "page",
+            "char_start",
+            "char_end",
+            "quote",
+            "score",
+        ]
+        read_only_fields = fields
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """What an answer took."""
+
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    cost_usd = serializers.DecimalField(max_digits=14, decimal_places=8)
+
+
+class MessageErrorSerializer(serializers.Serializer[Any]):
+    """Why an answer failed."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    """A message as the API shows it."""
+
+    error = serializers.SerializerMethodField()
+    usage = serializers.SerializerMethodField()
+    citations = CitationSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Message
+        fields: ClassVar = [
+            "id",
+            "role",
+            "status",
+            "content",
+            "model",
+            "finish_reason",
+            "error",
+            "citations",
+            "usage",
+            "context",
+            "duration_ms",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(MessageErrorSerializer(allow_null=True))
+    def get_error(self, message: Message) -> dict[str, str] | None:
+        """None unless the answer failed."""
+        if not message.error_code:
+            return None
+        return {"code": message.error_code, "detail": message.error}
+
+    @extend_schema_field(UsageSerializer(allow_null=True))
+    def get_usage(self, message: Message) -> Any:
+        """None for the user's own messages."""
+        if message.role == Message.Role.USER:
+            return None
+        usage = {
+            "prompt_tokens": message.prompt_tokens,
+            "completion_tokens": message.completion_tokens,
+            "cached_tokens": message.cached_tokens,
+            "total_tokens": message.prompt_tokens + message.completion_tokens,
+            "cost_usd": message.cost_usd,
+        }
+        return UsageSerializer(usage).data
+
+
+class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+    """A conversation as lists show it."""
+
+    user_id = serializers.UUIDField(read_only=True)
+    document_ids = serializers.SerializerMethodField()
+    message_count = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = Conversation
+        fields: ClassVar = [
+            "id",
+            "user_id",
+            "mode",
+            "title",
+            "model",
+            "system_prompt",
+            "archived",
+            "document_ids",
+            "message_count",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_document_ids(self, conversation: Conversation) -> list[str]:
+        """From the prefetched documents."""
+        return [str(document.pk) for document in conversation.documents.all()]
+
+
+class ConversationWithMessagesSerializer(ConversationSerializer):
+    """A conversation with its newest messages, oldest of them first."""
+
+    messages = serializers.SerializerMethodField()
+
+    class Meta(ConversationSerializer.Meta):
+        fields: ClassVar = [*ConversationSerializer.Meta.fields, "messages"]
+
+    @extend_schema_field(MessageSerializer(many=True))
+    def get_messages(self, conversation: Conversation) -> Any:
+        """At most MESSAGES_SHOWN, in two queries."""
+        newest = conversation.messages.prefetch_related("citations").order_by("-position")
+        return MessageSerializer(list(newest[:MESSAGES_SHOWN])[::-1], many=True).data
+
+
+class TurnSerializer(serializers.Serializer[Any]):
+    """A question and its answer."""
+
+    message = MessageSerializer()
+    answer = MessageSerializer()
+
+
+class NewConversationAnswerSerializer(ConversationSerializer):
+    """A new conversation with its first question and answer."""
+
+    message = MessageSerializer(read_only=True)
+    answer = MessageSerializer(read_only=True)
+
+    class Meta(ConversationSerializer.Meta):
+        fields: ClassVar = [*ConversationSerializer.Meta.fields, "message", "answer"]
+
+
+class PassageSerializer(serializers.Serializer[Any]):
+    """A passage that the prompt holds."""
+
+    chunk_id = serializers.UUIDField()
+    document_id = serializers.UUIDField()
+    document_name = serializers.CharField()
+    page_start = serializers.IntegerField()
+    page_end = serializers.IntegerField()
+    score = serializers.FloatField()
+    text = serializers.CharField()
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    """A model of the catalogue."""
+
+    name = serializers.CharField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    default = serializers.BooleanField()
+    context_window = serializers.IntegerField(help_text="In tokens.")
+    max_output = serializers.IntegerField(help_text="In tokens.")
+    prompt_price = serializers.DecimalField(
+        max_digits=10, decimal_places=4, help_text="USD per million tokens."
+    )
+    completion_price = serializers.DecimalField(
+        max_digits=10, decimal_places=4, help_text="USD per million tokens."
+    )
+
+
+def turn_body(turn: Turn, opened: bool) -> dict[str, Any]:
+    """Question and answer; with their conversation where the turn opened it."""
+    body: dict[str, Any] = {}
+    if opened:
+        conversation = Conversation.objects.with_message_count().get(pk=turn.conversation.pk)
+        body = dict(ConversationSerializer(conversation).data)
+    body["message"] = MessageSerializer(turn.question).data
+    body["answer"] = MessageSerializer(turn.answer).data
+    return body

@@ -1,0 +1,25 @@
+"""What can be wrong with documents, as the API tells it."""
+
+from rest_framework.exceptions import APIException
+
+
+class FileTooLarge(APIException):
+    """The upload is over the limit."""
+
+    status_code = 413
+    default_code = "file_too_large"
+
+
+class UnsupportedFile(APIException):
+    """The upload is neither PDF nor text."""
+
+    status_code = 415
+    default_code = "unsupported_file"
+    default_detail = "The file is neither a PDF nor plain text: convert it to one of them."
+
+
+class DocumentsNotReady(APIException):
+    """The documents of a question cannot be searched now."""
+
+    status_code = 409
+    default_code = "documents_not_ready"

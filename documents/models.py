@@ -1,0 +1,217 @@
+"""Documents, their chunks, and the posting lists that retrieval reads."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import IO, Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.files import File
+from django.db import IntegrityError, models, transaction
+from django.db.models import Q
+from uuid_utils.compat import uuid7
+
+from documents.extraction.text import clean
+
+NAME_CHARS = 255
+HASH_BLOCK = 1024 * 1024
+
+
+def stored_name(document: "Document", name: str) -> str:
+    """A random place for the file: the uploader's name never becomes a path."""
+    return f"documents/{document.pk.hex[-2:]}/{document.pk.hex}.{document.kind}"
+
+
+def display_name(name: str) -> str:
+    """The uploader's file name without folders or control characters, cut to what fits."""
+    last = PurePosixPath(clean(name).replace("\\", "/")).name
+    return " ".join(last.split())[-NAME_CHARS:] or "document"
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """The hex digest of a file's bytes; the file is left at its start."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(HASH_BLOCK):
+        digest.update(block)
+    file.seek(0)
+    return digest.hexdigest()
+
+
+class DocumentQuerySet(models.QuerySet["Document"]):
+    """Sets of documents."""
+
+    def visible_to(self, user_id: UUID | None) -> "DocumentQuerySet":
+        """One user's documents; everyone's where no user is named."""
+        return self if user_id is None else self.filter(user_id=user_id)
+
+    def unfinished(self) -> "DocumentQuerySet":
+        """Those still waiting or being read."""
+        return self.filter(status__in=[Document.Status.PENDING, Document.Status.PROCESSING])
+
+    def ready(self) -> "DocumentQuerySet":
+        """Those that questions can be asked about."""
+        return self.filter(status=Document.Status.READY)
+
+    def keep(
+        self,
+        user: Any,
+        name: str,
+        kind: str,
+        file: "File[bytes]",
+        then: "Callable[[Document], None]",
+    ) -> tuple["Document", bool]:
+        """Keeps a file as a document and runs `then` on it, in one transaction.
+
+        `then` reads it or defers its reading; if it raises, nothing is kept. Returns the
+        document, and False where the user already has these very bytes.
+        """
+        digest = sha256_of(file)
+        if known := self.filter(user=user, sha256=digest).first():
+            return known, False
+        document = Document(
+            user=user, name=display_name(name), kind=kind, size=file.size, sha256=digest
+        )
+        try:
+            with transaction.atomic():
+                document.file.save(name, file, save=False)
+                document.save(force_insert=True)
+                then(document)
+        except BaseException as error:
+            document.discard_file()
+            twin = self.filter(user=user, sha256=digest).first()
+            if isinstance(error, IntegrityError) and twin:  # the same bytes, sent twice at once
+                return twin, False
+            raise
+        return document, True
+
+
+class Document(models.Model):
+    """An uploaded file, and what became of it."""
+
+    class Kind(models.TextChoices):
+        """What the file's content is."""
+
+        PDF = "pdf", "PDF"
+        TXT = "txt", "text"
+
+    class Status(models.TextChoices):
+        """Where the document stands on its way to being searchable."""
+
+        PENDING = "pending"
+        PROCESSING = "processing"
+        READY = "ready"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="documents"
+    )
+    name = models.CharField(max_length=NAME_CHARS)
+    kind = models.CharField(max_length=3, choices=Kind)
+    file = models.FileField(upload_to=stored_name)
+    size = models.PositiveBigIntegerField(help_text="In bytes.")
+    sha256 = models.CharField(max_length=64)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    title = models.CharField(max_length=NAME_CHARS, blank=True)
+    language = models.CharField(
+        max_length=40, default="simple", help_text="PostgreSQL's text search configuration."
+    )
+    page_count = models.PositiveIntegerField(default=0)
+    pages_done = models.PositiveIntegerField(default=0)
+    chunk_count = models.PositiveIntegerField(default=0)
+    token_count = models.PositiveIntegerField(default=0)
+    term_count = models.PositiveIntegerField(default=0, help_text="Searchable words in all chunks.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    processed_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[Any] = DocumentQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-id"], name="document_of_user"),
+            models.Index(
+                fields=["id"],
+                name="document_unfinished",
+                condition=Q(status__in=["pending", "processing"]),
+            ),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["user", "sha256"], name="document_once_a_user")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def mark_processing(self) -> None:
+        """A worker has taken it up."""
+        self.status, self.pages_done = self.Status.PROCESSING, 0
+        self.save(update_fields=["status", "pages_done"])
+
+    def mark_failed(self, code: str, detail: str) -> None:
+        """It cannot be read; `detail` tells the uploader what to do."""
+        self.status, self.error_code, self.error = self.Status.FAILED, code, detail
+        self.save(update_fields=["status", "error_code", "error"])
+
+    def remove(self) -> None:
+        """Deletes the document with its chunks and posting lists, then its file."""
+        with transaction.atomic():
+            self.delete()
+            transaction.on_commit(self.discard_file)
+
+    def discard_file(self) -> None:
+        """Deletes the stored file, where there is one."""
+        if self.file.name:
+            self.file.storage.delete(self.file.name)
+
+
+class Chunk(models.Model):
+    """A stretch of a document's text, small enough for a prompt, that knows its pages."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
+    ordinal = models.PositiveIntegerField(help_text="From 0, in reading order.")
+    text = models.TextField()
+    token_count = models.PositiveIntegerField()
+    page_start = models.PositiveIntegerField()
+    page_end = models.PositiveIntegerField()
+    char_start = models.PositiveIntegerField(help_text="Offset in the first page's text.")
+    page_breaks = ArrayField(
+        models.PositiveIntegerField(),
+        default=list,
+        blank=True,
+        help_text="Offsets in the chunk's text where each next page begins.",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["document", "ordinal"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["document", "ordinal"], name="chunk_in_order")
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.ordinal}"
+
+
+class Posting(models.Model):
+    """Where a term stands in a document: three arrays of equal length, one entry a chunk.
+
+    Written and read by SQL in `llm.retrieval`.
+    """
+
+    pk = models.CompositePrimaryKey("document_id", "term")
+    document = models.ForeignKey(
+        Document, on_delete=models.CASCADE, db_index=False, related_name="postings"
+    )
+    term = models.TextField()
+    ordinals = ArrayField(models.IntegerField())
+    frequencies = ArrayField(models.SmallIntegerField())
+    lengths = ArrayField(models.SmallIntegerField())
+
+    def __str__(self) -> str:
+        return self.term

@@ -1,0 +1,109 @@
+"""What the documents' part of the API takes and gives."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from documents.exceptions import FileTooLarge, UnsupportedFile
+from documents.extraction.kind import sniff
+from documents.models import Chunk, Document
+
+Upload = UploadedFile[bytes]
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know, by name, so that a misspelt one is not lost."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError where a field is unknown."""
+        values = super().to_internal_value(data)
+        if unknown := sorted(set(map(str, data)) - set(self.fields)):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError(
+                {name: [f"Unknown field. Known ones: {known}."] for name in unknown}
+            )
+        return values
+
+
+class UserQuerySerializer(serializers.Serializer[Any]):
+    """The `user_id` of a query string."""
+
+    user_id = serializers.UUIDField(required=False)
+
+
+class UploadSerializer(StrictSerializer):
+    """An upload; its `kind` is found from its content, never from its name."""
+
+    file = serializers.FileField(help_text="PDF or plain text, at most 10 MB unless set otherwise.")
+    user_id = serializers.UUIDField(required=False, help_text="Who owns the document.")
+
+    def validate_file(self, file: Upload) -> Upload:
+        """Raises FileTooLarge."""
+        if (file.size or 0) > settings.MAX_UPLOAD_BYTES:
+            limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
+            raise FileTooLarge(f"The file is larger than {limit} MB: split or compress it.")
+        return file
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Adds the kind. Raises UnsupportedFile."""
+        file: Upload = attrs["file"]
+        kind = sniff(file.read(64 * 1024))
+        file.seek(0)
+        if kind is None:
+            raise UnsupportedFile()
+        return attrs | {"kind": kind}
+
+
+class DocumentErrorSerializer(serializers.Serializer[Any]):
+    """Why a document could not be read."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class DocumentSerializer(serializers.ModelSerializer[Document]):
+    """A document as the API shows it."""
+
+    user_id = serializers.UUIDField(read_only=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Document
+        fields: ClassVar = [
+            "id",
+            "user_id",
+            "name",
+            "kind",
+            "size",
+            "sha256",
+            "status",
+            "error",
+            "title",
+            "language",
+            "page_count",
+            "pages_done",
+            "chunk_count",
+            "token_count",
+            "created_at",
+            "processed_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(DocumentErrorSerializer(allow_null=True))
+    def get_error(self, document: Document) -> dict[str, str] | None:
+        """None unless reading failed."""
+        if not document.error_code:
+            return None
+        return {"code": document.error_code, "detail": document.error}
+
+
+class ChunkSerializer(serializers.ModelSerializer[Chunk]):
+    """A chunk as the API shows it."""
+
+    class Meta:
+        model = Chunk
+        fields: ClassVar = ["id", "ordinal", "text", "token_count", "page_start", "page_end"]
+        read_only_fields = fields

@@ -1,0 +1,12 @@
+"""Addresses of the documents' part of the API."""
+
+from django.urls import path
+
+from documents import views
+
+urlpatterns = [
+    path("documents", views.DocumentList.as_view()),
+    path("documents/<uuid:pk>", views.DocumentDetail.as_view()),
+    path("documents/<uuid:pk>/chunks", views.ChunkList.as_view()),
+    path("documents/<uuid:pk>/file", views.DocumentFile.as_view()),
+]

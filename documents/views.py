@@ -1,0 +1,204 @@
+"""The documents' part of the API."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import FileResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_view,
+)
+from rest_framework import generics, status
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from documents.models import Chunk, Document
+from documents.serializers import (
+    ChunkSerializer,
+    DocumentSerializer,
+    UploadSerializer,
+    UserQuerySerializer,
+)
+from documents.tasks import defer_ingestion
+
+USER_ID = OpenApiParameter(
+    "user_id",
+    OpenApiTypes.UUID,
+    description="Whose objects. A user's own key needs none; a service key sees all without it.",
+)
+EXAMPLE = OpenApiExample(
+    "Document",
+    value={
+        "id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
+        "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+        "name": "annual-report.pdf",
+        "kind": "pdf",
+        "size": 796040,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "status": "ready",
+        "error": None,
+        "title": "Annual report",
+        "language": "english",
+        "page_count": 107,
+        "pages_done": 107,
+        "chunk_count": 349,
+        "token_count": 101220,
+        "created_at": "2026-11-24T09:30:00Z",
+        "processed_at": "2026-11-24T09:30:02Z",
+    },
+    response_only=True,
+)
+
+
+class Scoped(APIView):
+    """A view whose objects are those that its caller may see."""
+
+    @property
+    def caller(self) -> Any:
+        """Whom the request may act for, as the authentication class found."""
+        return self.request.auth
+
+    def user_scope(self) -> UUID | None:
+        """The id of the one user whose objects may be seen; None for everyone's."""
+        query = UserQuerySerializer(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        scope: UUID | None = self.caller.scope(query.validated_data.get("user_id"))
+        return scope
+
+
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="list_documents",
+        summary="List documents, newest first",
+        parameters=[USER_ID],
+        examples=[EXAMPLE],
+    )
+)
+class DocumentList(Scoped, generics.ListAPIView[Document]):
+    """Documents, newest first; upload of a new one."""
+
+    serializer_class = DocumentSerializer
+    parser_classes = (MultiPartParser,)
+
+    def get_queryset(self) -> QuerySet[Document]:
+        """What the caller may see."""
+        queryset: QuerySet[Document] = Document.objects.visible_to(self.user_scope())
+        return queryset
+
+    @extend_schema(
+        operation_id="upload_document",
+        summary="Upload a PDF or text file",
+        description=(
+            "The file is kept and read by a worker: poll the document until its status is "
+            "`ready` or `failed`. The same bytes again answer 200 with the document they became."
+        ),
+        request={"multipart/form-data": UploadSerializer},
+        responses={201: DocumentSerializer, 200: DocumentSerializer},
+        examples=[EXAMPLE],
+    )
+    def post(self, request: Request) -> Response:
+        """Keeps the file and defers its reading."""
+        upload = UploadSerializer(data=request.data)
+        upload.is_valid(raise_exception=True)
+        file, kind = upload.validated_data["file"], upload.validated_data["kind"]
+        user = self.caller.creating_for(upload.validated_data.get("user_id"))
+        document, created = Document.objects.keep(user, file.name, kind, file, defer_ingestion)
+        code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
+        headers = {"Location": f"{request.path}/{document.pk}"}
+        return Response(DocumentSerializer(document).data, code, headers=headers)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="get_document",
+        summary="One document",
+        parameters=[USER_ID],
+        examples=[EXAMPLE],
+    ),
+    delete=extend_schema(
+        operation_id="delete_document",
+        summary="Delete a document with its file and chunks",
+        description="Answers that cited it keep their quotes.",
+        parameters=[USER_ID],
+    ),
+)
+class DocumentDetail(Scoped, generics.RetrieveDestroyAPIView[Document]):
+    """One document."""
+
+    serializer_class = DocumentSerializer
+
+    def get_queryset(self) -> QuerySet[Document]:
+        """What the caller may see."""
+        queryset: QuerySet[Document] = Document.objects.visible_to(self.user_scope())
+        return queryset
+
+    def perform_destroy(self, instance: Document) -> None:
+        """Removes the file too."""
+        instance.remove()
+
+
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="list_chunks",
+        summary="A document's chunks, in reading order",
+        parameters=[USER_ID],
+        examples=[
+            OpenApiExample(
+                "Chunk",
+                value={
+                    "id": "0199f0c2-b7c4-7a51-9d55-0d3f9a2b4c6d",
+                    "ordinal": 0,
+                    "text": "Net sales rose by four percent in the third quarter …",
+                    "token_count": 287,
+                    "page_start": 1,
+                    "page_end": 2,
+                },
+                response_only=True,
+            )
+        ],
+    )
+)
+class ChunkList(Scoped, generics.ListAPIView[Chunk]):
+    """The chunks of one document."""
+
+    serializer_class = ChunkSerializer
+    queryset = Chunk.objects.none()
+
+    def get_queryset(self) -> QuerySet[Chunk]:
+        """Those of a document that the caller may see, else a 404."""
+        documents = Document.objects.visible_to(self.user_scope())
+        document: Document = generics.get_object_or_404(documents, pk=self.kwargs["pk"])
+        return document.chunks.order_by("ordinal")
+
+
+class DocumentFile(Scoped, generics.GenericAPIView[Document]):
+    """The file as it was uploaded."""
+
+    serializer_class = DocumentSerializer
+
+    def get_queryset(self) -> QuerySet[Document]:
+        """What the caller may see."""
+        queryset: QuerySet[Document] = Document.objects.visible_to(self.user_scope())
+        return queryset
+
+    @extend_schema(
+        operation_id="download_document",
+        summary="Download the file",
+        parameters=[USER_ID],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, **kwargs: Any) -> FileResponse:
+        """Always as a download: a stored file is never shown as a page of ours."""
+        document = self.get_object()
+        return FileResponse(
+            document.file.open("rb"),
+            as_attachment=True,
+            filename=document.name,
+            content_type="application/octet-stream",
+        )

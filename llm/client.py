@@ -1,0 +1,147 @@
+"""Groq behind its official SDK, which retries by itself with exponential backoff."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import groq
+import httpx
+
+from llm import errors
+from llm.messages import ChatMessage, Completion, Delta, Usage
+
+# Groq's own code for "no capacity for your tier now".
+FLEX_CAPACITY = 498
+
+
+class GroqClient:
+    """Asks models for completions, whole or as a stream."""
+
+    def __init__(
+        self, api_key: str, *, base_url: str | None, timeout: float, max_retries: int
+    ) -> None:
+        """`timeout` is in seconds, for each attempt."""
+        self._options: dict[str, Any] = {
+            "api_key": api_key,
+            "base_url": base_url,
+            "timeout": timeout,
+            "max_retries": max_retries,
+        }
+        # Connections belong to the event loop they were made in.
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, groq.AsyncGroq]
+        self._by_loop = WeakKeyDictionary()
+
+    async def complete(
+        self, messages: Sequence[ChatMessage], *, model: str, max_tokens: int
+    ) -> Completion:
+        """The whole answer. Raises LLMError."""
+        with _mapped_errors():
+            answer = await self._sdk().chat.completions.create(
+                messages=_as_sent(messages), model=model, max_completion_tokens=max_tokens
+            )
+            if not hasattr(answer, "choices") or not answer.choices:
+                raise errors.BadUpstreamAnswer()
+            choice = answer.choices[0]
+            return _completion(
+                choice.message.content or "",
+                answer.model or model,
+                _usage(answer.usage),
+                choice.finish_reason,
+                answer.id,
+            )
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], *, model: str, max_tokens: int
+    ) -> AsyncIterator[Delta | Completion]:
+        """The answer's text in pieces, then the whole of it. Raises LLMError.
+
+        Closing the iterator closes the connection, so that the model stops.
+        """
+        with _mapped_errors():
+            chunks = await self._sdk().chat.completions.create(
+                messages=_as_sent(messages),
+                model=model,
+                max_completion_tokens=max_tokens,
+                stream=True,
+            )
+            said: list[str] = []
+            usage, reason, request_id = Usage(0, 0), "", None
+            async with chunks:
+                async for chunk in chunks:
+                    request_id = chunk.id or request_id
+                    if chunk.x_groq is not None and chunk.x_groq.usage is not None:
+                        usage = _usage(chunk.x_groq.usage)
+                    for choice in chunk.choices:
+                        reason = choice.finish_reason or reason
+                        if choice.delta.content:
+                            said.append(choice.delta.content)
+                            yield Delta(choice.delta.content)
+            yield _completion("".join(said), model, usage, reason, request_id)
+
+    def _sdk(self) -> groq.AsyncGroq:
+        loop = asyncio.get_running_loop()
+        if loop not in self._by_loop:
+            self._by_loop[loop] = groq.AsyncGroq(**self._options)
+        return self._by_loop[loop]
+
+
+def _as_sent(messages: Sequence[ChatMessage]) -> Any:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _usage(usage: Any) -> Usage:
+    """The SDK's usage as ours; zero where the provider sent none."""
+    if usage is None:
+        return Usage(0, 0)
+    details = usage.prompt_tokens_details
+    return Usage(
+        usage.prompt_tokens, usage.completion_tokens, details.cached_tokens if details else 0
+    )
+
+
+def _completion(
+    text: str, model: str, usage: Usage, reason: str, request_id: str | None
+) -> Completion:
+    """Raises BadUpstreamAnswer where the answer is empty or was cut off."""
+    if not text.strip() or not reason:
+        raise errors.BadUpstreamAnswer()
+    return Completion(text, model, usage, reason, request_id)
+
+
+@contextmanager
+def _mapped_errors() -> Iterator[None]:
+    """Turns the SDK's errors, and those of a broken stream, into our tree."""
+    try:
+        yield
+    except groq.APIStatusError as error:
+        raise _from_status(error.status_code, error.response.headers) from error
+    except (groq.APITimeoutError, httpx.TimeoutException) as error:
+        raise errors.UpstreamTimeout() from error
+    except groq.APIConnectionError as error:
+        raise errors.Unreachable() from error
+    except (groq.APIError, httpx.HTTPError, ValueError, AttributeError, TypeError) as error:
+        # An error told in mid-stream, a cut connection, or what is no JSON of the known shape.
+        raise errors.BadUpstreamAnswer() from error
+
+
+def _from_status(status: int, headers: httpx.Headers) -> errors.LLMError:
+    retry_after = _seconds(headers.get("retry-after"))
+    if status == 429:
+        return errors.RateLimited(retry_after)
+    if status in (401, 403):
+        return errors.Unauthorised()
+    if status == 408:
+        return errors.UpstreamTimeout(retry_after)
+    if status >= 500 or status == FLEX_CAPACITY:
+        return errors.Overloaded(retry_after)
+    return errors.Refused()
+
+
+def _seconds(value: str | None) -> float | None:
+    """Retry-After in seconds; its date form is rare and left to the default."""
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None

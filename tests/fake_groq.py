@@ -1,0 +1,238 @@
+"""A scripted Groq on loopback: speaks the real API's HTTP, so that tests use the real SDK.
+
+By hand: `python -m tests.fake_groq 9009`, then GROQ_BASE_URL=http://127.0.0.1:9009.
+"""
+
+import json
+import re
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+USAGE = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "total_tokens": 120,
+    "prompt_tokens_details": {"cached_tokens": 64},
+}
+
+
+@dataclass
+class Received:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+Reply = Callable[["Handler", Received], None]
+
+
+def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop") -> Reply:
+    """A whole answer, or one word a chunk with `delay` seconds between, as the request asks."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        if not request.body.get("stream"):
+            time.sleep(delay)
+            choice = {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": finish_reason,
+            }
+            handler.send_json(200, _body(request, "chat.completion", [choice], usage=USAGE))
+            return
+        handler.start_events()
+        for word in re.findall(r"\S+\s*|\s+", text):
+            handler.send_event(_chunk(request, {"content": word}))
+            time.sleep(delay)
+        last = _chunk(request, {}, finish_reason)
+        handler.send_event(last | {"x_groq": {"id": "req_1", "usage": USAGE}})
+        handler.send_line("data: [DONE]")
+
+    return reply
+
+
+def error(status: int, headers: dict[str, str] | None = None) -> Reply:
+    """An error of the API, with a body that must not leak to our own callers."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        body = {"error": {"message": "upstream secret words", "type": "x"}}
+        handler.send_json(status, body, headers)
+
+    return reply
+
+
+def hang(seconds: float) -> Reply:
+    """Says nothing for so long."""
+    return lambda handler, request: time.sleep(seconds)
+
+
+def html() -> Reply:
+    """A proxy's page instead of the API's JSON."""
+    return lambda handler, request: handler.send_text(200, "text/html", "<html>gateway</html>")
+
+
+def cut(words: int = 2) -> Reply:
+    """A stream whose connection breaks after so many words."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        for number in range(words):
+            handler.send_event(_chunk(request, {"content": f"word{number} "}))
+        handler.connection.close()
+
+    return reply
+
+
+def malformed() -> Reply:
+    """A stream with a chunk that is no JSON."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "good "}))
+        handler.send_line("data: {broken")
+
+    return reply
+
+
+def error_in_stream() -> Reply:
+    """A stream that tells of an error after its first word."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "good "}))
+        handler.send_event({"error": {"message": "upstream secret words"}})
+
+    return reply
+
+
+def echo(handler: "Handler", request: Received) -> None:
+    """The reply when nothing is scripted: cites [1] where there are passages."""
+    asked = request.body["messages"][-1]["content"]
+    question = asked.rpartition("Question: ")[2]
+    mark = " [1]" if "[1] <passage" in asked else ""
+    answer(f"You asked: {question}{mark}")(handler, request)
+
+
+def _body(request: Received, kind: str, choices: list[Any], **more: Any) -> dict[str, Any]:
+    model = request.body["model"]
+    head = {"id": "chatcmpl-1", "object": kind, "created": 1, "model": model}
+    return {**head, "choices": choices, **more}
+
+
+def _chunk(request: Received, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return _body(request, "chat.completion.chunk", [choice])
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each request with the next reply of the script."""
+
+    server: "Server"
+
+    def do_POST(self) -> None:
+        """The only method of the chat API."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        received = Received(self.path, dict(self.headers), body)
+        with self.server.lock:
+            self.server.received.append(received)
+            reply = self.server.replies.popleft() if self.server.replies else echo
+        try:
+            reply(self, received)
+        except (BrokenPipeError, ConnectionResetError):
+            self.server.hung_up.set()
+
+    def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        """A JSON answer."""
+        self.send_text(status, "application/json", json.dumps(body), headers)
+
+    def send_text(
+        self, status: int, kind: str, text: str, headers: dict[str, str] | None = None
+    ) -> None:
+        """An answer of known length."""
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def start_events(self) -> None:
+        """The head of a stream; its end is the connection's."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+
+    def send_event(self, body: Any) -> None:
+        """One chunk."""
+        self.send_line("data: " + json.dumps(body))
+
+    def send_line(self, line: str) -> None:
+        """A line and the empty one that ends an event."""
+        self.wfile.write(f"{line}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests stay quiet."""
+
+
+class Server(ThreadingHTTPServer):
+    """Holds the script and what was received."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.lock = threading.Lock()
+        self.replies: deque[Reply] = deque()
+        self.received: list[Received] = []
+        self.hung_up = threading.Event()
+
+
+@dataclass
+class FakeGroq:
+    """The server as tests use it, inside `with`."""
+
+    port: int = 0
+    server: Server = field(init=False)
+
+    def __enter__(self) -> "FakeGroq":
+        self.server = Server(self.port)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with suppress(OSError):
+            self.server.shutdown()
+            self.server.server_close()
+
+    @property
+    def url(self) -> str:
+        """For GROQ_BASE_URL."""
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @property
+    def received(self) -> list[Received]:
+        """What came so far."""
+        return self.server.received
+
+    def script(self, *replies: Reply) -> None:
+        """What to reply next, in order; after that it echoes."""
+        self.server.replies.extend(replies)
+
+
+if __name__ == "__main__":
+    with FakeGroq(int(sys.argv[1])) as groq:
+        print(groq.url, flush=True)
+        threading.Event().wait()

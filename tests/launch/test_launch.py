@@ -1,0 +1,186 @@
+"""The launcher as its users meet it: exit codes, clear lines, and nothing left behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = [sys.executable, "-m", "botgpt.launch"]
+
+
+def environment(data_dir: Path, **variables: object) -> dict[str, str]:
+    ours = {"DATABASE_URL", "GROQ_API_KEY", "DEBUG", "HOST", "PORT", "WEB_WORKERS"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return kept | {"BOTGPT_DATA_DIR": str(data_dir)} | {k: str(v) for k, v in variables.items()}
+
+
+def launch(
+    data_dir: Path, *arguments: str, **variables: object
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*LAUNCH, *arguments],
+        cwd=ROOT,
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_exec_passes_the_exit_code_on(tmp_path: Path) -> None:
+    assert launch(tmp_path, "exec", "--", "sh", "-c", "exit 7").returncode == 7
+
+
+def test_exec_runs_the_command_with_the_database_up(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; sys.exit(not Path(sys.argv[1]).is_socket())"
+    socket_path = str(tmp_path / "run" / ".s.PGSQL.5432")
+
+    done = launch(tmp_path, "exec", "--", sys.executable, "-c", script, socket_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not Path(socket_path).exists()
+
+
+def test_exec_starts_nothing_when_given_a_database(tmp_path: Path) -> None:
+    done = launch(tmp_path, "exec", "--", "true", DATABASE_URL="postgresql://elsewhere/x")
+
+    assert done.returncode == 0
+    assert not (tmp_path / "postgres").exists()
+
+
+@pytest.mark.parametrize("port", ["eight", "0", "70000"])
+def test_a_malformed_port_is_one_line(tmp_path: Path, port: str) -> None:
+    done = launch(tmp_path, PORT=port)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("botgpt: PORT must be")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_one_line_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = launch(tmp_path, PORT=port)
+
+    advice = f"stop what listens there or run PORT={port + 1} make run"
+    assert (done.returncode, done.stderr) == (1, f"botgpt: port {port} is taken: {advice}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exec_hands_sigterm_on_and_cleans_up(tmp_path: Path) -> None:
+    script = [*LAUNCH, "exec", "--", "sh", "-c", "echo up; exec sleep 60"]
+    with subprocess.Popen(
+        script, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE
+    ) as launcher:
+        assert launcher.stdout
+        assert launcher.stdout.readline() == b"up\n"
+        family = descendants(launcher.pid)
+        launcher.terminate()
+        assert launcher.wait(10) == 128 + signal.SIGTERM
+    assert not [pid for pid in family if running(pid)]
+
+
+def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
+    """One folder's life: Ctrl-C, then kill -9 of the launcher, then a part that dies."""
+    port = free_port()
+
+    with served(tmp_path, port) as (launcher, first):
+        family = descendants(launcher.pid)
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(20) == 0
+    assert "admin / " in first
+    assert len(family) > 4
+    assert not [pid for pid in family if running(pid)]
+
+    with served(tmp_path, port) as (launcher, second):
+        family = descendants(launcher.pid)
+        launcher.kill()
+        launcher.wait()
+        assert ended(family), "a killed launcher left processes behind"
+    assert "admin / " not in second
+
+    with served(tmp_path, port) as (launcher, _):
+        family = descendants(launcher.pid)
+        os.kill(next(pid for pid in family if "procrastinate" in command_line(pid)), signal.SIGKILL)
+        assert launcher.wait(20) == 1
+    assert "botgpt: worker ended by itself" in (tmp_path / "output").read_text()
+    assert not [pid for pid in family if running(pid)]
+
+
+@contextmanager
+def served(data_dir: Path, port: int) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A launcher that is up, and what it has printed so far."""
+    output = data_dir / "output"
+    with output.open("wb") as log:
+        launcher = subprocess.Popen(
+            LAUNCH,
+            cwd=ROOT,
+            env=environment(data_dir, PORT=port, WEB_WORKERS=1),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while "Ctrl-C stops" not in output.read_text():
+            assert launcher.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        assert healthy(port)
+        yield launcher, output.read_text()
+    finally:
+        launcher.kill()
+        launcher.wait()
+
+
+def healthy(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/live", timeout=5) as response:
+        return bool(response.status == 200)
+
+
+def processes() -> dict[int, int]:
+    """Every living process and its parent."""
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True)
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in rows if "Z" not in state}
+
+
+def descendants(pid: int) -> list[int]:
+    found, parents = [pid], processes()
+    for ancestor in found:  # grows while it is walked
+        found += [child for child, parent in parents.items() if parent == ancestor]
+    return found[1:]
+
+
+def running(pid: int) -> bool:
+    return pid in processes()
+
+
+def ended(family: list[int], seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(map(running, family)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def command_line(pid: int) -> str:
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return shown.stdout

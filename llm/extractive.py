@@ -18,6 +18,16 @@ QUOTE_SEGMENTS = 5
 WORD = re.compile(r"\w+")
 # A segment ends with its line, or with a sentence's end inside the line.
 SEGMENT = re.compile(r"[^\n]+?(?:[.!?](?=\s)|(?=\n)|\Z)")
+# A question for an amount is better met by a part with a number that it does not name itself.
+AMOUNT = re.compile(
+    r"\b(how (much|many|large|long|high)|what (was|were|is|are)|when|number|amount|total|rate)\b",
+    re.IGNORECASE,
+)
+# Years and page furniture are no amounts: one has a separator, a sign, or five digits.
+NUMBER = re.compile(r"[$€£]\s?\d[\d,.]*|\d+[,.]\d[\d,.]*|\d+\s?%|\d{5,}")
+AMOUNT_WEIGHT = 0.5
+# A character more costs little: it decides between parts that share as much.
+LENGTH_COST = 0.001
 # Words too common to tell one line from another, for choosing a quote only.
 COMMON = frozenset(
     [
@@ -72,21 +82,25 @@ COMMON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range of characters in a passage's text, end exclusive."""
+    """A range of characters in a passage's text, end exclusive, and how well it fits."""
 
     start: int
     end: int
+    score: float = 0.0
 
 
 def answer(question: str, passages: Sequence[Passage]) -> str:
-    """Quotes the best passages as Markdown, each with its [n], document and page."""
-    parts = []
-    for number, passage in enumerate(passages[:QUOTED_PASSAGES], start=1):
-        span = quote(question, passage, passages)
+    """Quotes what fits best as Markdown, each quote with its [n], document and page."""
+    quotes = [(quote(question, passage, passages), n) for n, passage in enumerate(passages, 1)]
+    quotes.sort(key=lambda pair: (-pair[0].score, pair[1]))
+    parts: dict[str, str] = {}
+    for span, number in quotes:
+        passage = passages[number - 1]
         text = " ".join(passage.text[span.start : span.end].split())
         page, _ = passage.page_at(span.start)
-        parts.append(f"> {text}\n\n[{number}] {passage.document_name}, page {page}")
-    return "The documents say:\n\n" + "\n\n".join(parts)
+        # Chunks overlap: the same words are quoted once.
+        parts.setdefault(text, f"> {text}\n\n[{number}] {passage.document_name}, page {page}")
+    return "The documents say:\n\n" + "\n\n".join(list(parts.values())[:QUOTED_PASSAGES])
 
 
 def quote(question: str, passage: Passage, among: Sequence[Passage]) -> Span:
@@ -94,23 +108,38 @@ def quote(question: str, passage: Passage, among: Sequence[Passage]) -> Span:
 
     Words that few of the passages hold weigh more. Of equal parts the first and shorter wins.
     """
-    segments = [match.span() for match in SEGMENT.finditer(passage.text)]
-    segments = [(start, end) for start, end in segments if passage.text[start:end].strip()]
+    segments = _segments(passage.text)
     weights = _weights(question, among)
-    best, best_score = Span(0, min(len(passage.text), QUOTE_CHARS)), -1.0
-    for first in range(len(segments)):
-        found: set[str] = set()
-        start = segments[first][0]
+    asked = set(NUMBER.findall(question)) if AMOUNT.search(question) else None
+    best = Span(0, min(len(passage.text), passage.page_end_of(0), QUOTE_CHARS), -1.0)
+    for first, (start, _) in enumerate(segments):
         page_end = passage.page_end_of(start)
-        for last in range(first, min(first + QUOTE_SEGMENTS, len(segments))):
-            end = min(segments[last][1], page_end, start + QUOTE_CHARS)
-            found |= weights.keys() & _stems(passage.text[segments[last][0] : end])
-            score = sum(weights[stem] for stem in found) - 0.02 * (last - first)
-            if score > best_score:
-                best, best_score = Span(start, end), score
-            if end < segments[last][1]:
+        for _, segment_end in segments[first : first + QUOTE_SEGMENTS]:
+            end = min(segment_end, page_end, start + QUOTE_CHARS)
+            part = passage.text[start:end]
+            score = sum(weights[stem] for stem in weights.keys() & _stems(part)) - LENGTH_COST * len(part)
+            if asked is not None and set(NUMBER.findall(part)) - asked:
+                score += AMOUNT_WEIGHT
+            if score > best.score:
+                best = Span(start, end, score)
+            if end < segment_end:
                 break
     return _trimmed(passage.text, best)
+
+
+def _segments(text: str) -> list[tuple[int, int]]:
+    """Sentences and lines, in order; a line that goes on in lower case joins the one before."""
+    joined: list[tuple[int, int]] = []
+    for match in SEGMENT.finditer(text):
+        start, end = match.span()
+        words = match.group().strip()
+        if not words:
+            continue
+        if joined and words.split()[0].islower() and text[joined[-1][1] - 1] not in ".!?":
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _weights(question: str, among: Sequence[Passage]) -> dict[str, float]:
@@ -130,7 +159,7 @@ def _trimmed(text: str, span: Span) -> Span:
     """The span without white space at its ends."""
     inside = text[span.start : span.end]
     start = span.start + len(inside) - len(inside.lstrip())
-    return Span(start, max(start, span.start + len(inside.rstrip())))
+    return Span(start, max(start, span.start + len(inside.rstrip())), span.score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,18 +38,19 @@ LIMIT 1
 
 # Replaces a document's posting lists by those of its chunks.
 INDEX = """
+WITH vectors AS MATERIALIZED (
+    SELECT ordinal, to_tsvector(%(language)s::regconfig, text) AS vector
+    FROM documents_chunk WHERE document_id = %(document)s
+), lengths AS MATERIALIZED (
+    SELECT ordinal, vector, least(sum(cardinality(word.positions)), 32767)::smallint AS length
+    FROM vectors, unnest(vector) AS word
+    GROUP BY ordinal, vector
+)
 INSERT INTO documents_posting (document_id, term, ordinals, frequencies, lengths)
-SELECT %(document)s, word.lexeme, array_agg(chunk.ordinal ORDER BY chunk.ordinal),
-    array_agg(cardinality(word.positions)::smallint ORDER BY chunk.ordinal),
-    array_agg(chunk.length::smallint ORDER BY chunk.ordinal)
-FROM (
-    SELECT ordinal, vector,
-        (SELECT least(sum(cardinality(positions)), 32767) FROM unnest(vector)) AS length
-    FROM (
-        SELECT ordinal, to_tsvector(%(language)s::regconfig, text) AS vector
-        FROM documents_chunk WHERE document_id = %(document)s
-    ) AS read
-) AS chunk, unnest(chunk.vector) AS word
+SELECT %(document)s, word.lexeme, array_agg(ordinal ORDER BY ordinal),
+    array_agg(cardinality(word.positions)::smallint ORDER BY ordinal),
+    array_agg(length ORDER BY ordinal)
+FROM lengths, unnest(vector) AS word
 GROUP BY word.lexeme
 """
 

@@ -125,8 +125,10 @@ def _collect(
     pages: list[str] = []
     for line in lines:
         match line:
-            case {"error": code}:
-                raise ExtractionError(code if code in DETAILS else "damaged")
+            case {"error": str(code)}:
+                raise ExtractionError(
+                    next((known for known in DETAILS if known == code), "damaged")
+                )
             case {"pages": int(total), "title": str(title)}:
                 pass
             case {"read": int(number)}:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # FPDF_ERR_PASSWORD and FPDF_ERR_SECURITY of PDFium's fpdfview.h.
 _PDFIUM_LOCKED = (4, 5)
 
+# A metadata field may hold a whole book; a title that is longer than this is none.
+_TITLE_CHARS = 300
+
 # Bounds what pypdf's warnings may write to the file behind stderr.
 _MAX_FILE_BYTES = 1_000_000
 
@@ -169,7 +172,7 @@ def _title(by_pypdf: "PdfReader | None") -> str:
     except Exception as error:
         _note("no metadata", error)
         return ""
-    return " ".join(clean(str(title or "")).split())
+    return " ".join(clean(str(title or "")).split())[:_TITLE_CHARS]
 
 
 def _pdfium_text(document: "PdfDocument | None", index: int) -> str | None:

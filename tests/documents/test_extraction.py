@@ -18,6 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared/data/pdf"
 MEMORY = 1 << 30
 
+FAKE_READER = """import os, signal, sys, time
+HEADER = '{"kind": "txt", "pages": 1, "title": ""}'
+PAGE = '{"page": 1, "text": "%s"}'
+"""
+
 
 def read(path: Path, kind: Kind = "pdf", *, seconds: float = 30) -> Extraction:
     return extract(path, kind, memory_bytes=MEMORY, seconds=seconds)
@@ -69,7 +74,7 @@ def fake_reader(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> Non
     package.mkdir(parents=True)
     for name in (package.parent, package):
         (name / "__init__.py").touch()
-    (package / "reader.py").write_text(f"import os, signal, sys, time\n{code}\n")
+    (package / "reader.py").write_text(f"{FAKE_READER}{code}\n")
     monkeypatch.setattr(guard, "_ROOT", folder)
 
 
@@ -275,12 +280,14 @@ def test_pages_and_characters_are_bounded(
         ("while True: print('x' * 65536)", "damaged"),
         ("while True: sys.stdout.write('x' * 65536)", "too_large"),
         ("while True: print('{\"read\": 1}')", "too_slow"),
+        ("print(HEADER); print(PAGE % ('x' * 100_001))", "too_large"),
+        ("print(HEADER); print(PAGE % 'x'); print(PAGE % 'x')", "too_large"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "damaged"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "too_large"),
         ("raise MemoryError", "too_large"),
         ("sys.exit('the last line')", "damaged"),
         ('print(\'{"error": "no such code"}\')', "damaged"),
-        ('print(\'{"kind": "pdf", "pages": 2, "title": ""}\\n{"done": true}\')', "damaged"),
+        ("print(HEADER); print('{\"done\": true}')", "damaged"),
     ],
 )
 def test_a_reader_gone_wrong(

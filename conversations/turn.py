@@ -11,7 +11,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import connections
 
 from conversations import exceptions
 from conversations.citations import cite, match_marks
@@ -41,7 +41,9 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
         try:
             return function(*args)
         finally:
-            close_old_connections()
+            for connection in connections.all(initialized_only=True):
+                if not connection.in_atomic_block:
+                    connection.close_if_unusable_or_obsolete()
 
     return await sync_to_async(call)()
 

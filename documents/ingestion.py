@@ -36,7 +36,10 @@ def ingest(document: Document, on_page: Progress | None = None) -> None:
         pages = _read(document, on_page)
     except ExtractionError as error:
         document.mark_failed(error.code, error.detail)
-        logger.warning("document failed", extra={"document": document.pk, "code": error.code})
+        logger.warning(
+            "document failed",
+            extra={"document": document.pk, "code": error.code, "reader": error.log},
+        )
         return
     _store(document, pages)
     logger.info(

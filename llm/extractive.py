@@ -117,7 +117,9 @@ def quote(question: str, passage: Passage, among: Sequence[Passage]) -> Span:
         for _, segment_end in segments[first : first + QUOTE_SEGMENTS]:
             end = min(segment_end, page_end, start + QUOTE_CHARS)
             part = passage.text[start:end]
-            score = sum(weights[stem] for stem in weights.keys() & _stems(part)) - LENGTH_COST * len(part)
+            score = sum(
+                weights[stem] for stem in weights.keys() & _stems(part)
+            ) - LENGTH_COST * len(part)
             if asked is not None and set(NUMBER.findall(part)) - asked:
                 score += AMOUNT_WEIGHT
             if score > best.score:

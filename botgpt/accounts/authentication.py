@@ -8,7 +8,12 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
-from rest_framework.exceptions import AuthenticationFailed, NotFound, ValidationError
+from rest_framework.exceptions import (
+    AuthenticationFailed,
+    NotAuthenticated,
+    NotFound,
+    ValidationError,
+)
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -49,8 +54,8 @@ class Caller:
 class CallerAuthentication(BaseAuthentication):
     """Sets `request.auth` to the Caller."""
 
-    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller] | None:
-        """Key first, then a staff session, then open access; None when nobody is known."""
+    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller]:
+        """Key first, then a staff session, then open access. Raises NotAuthenticated."""
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._by_key(secret.strip())
@@ -59,7 +64,7 @@ class CallerAuthentication(BaseAuthentication):
             return session[0], Caller(owner=None)
         if settings.OPEN_ACCESS:
             return AnonymousUser(), Caller(owner=None)
-        return None
+        raise NotAuthenticated("Send an API key: `Authorization: Bearer <key>`.")
 
     def _by_key(self, secret: str) -> tuple[User | AnonymousUser, Caller]:
         key = APIKey.objects.usable(secret)
@@ -75,8 +80,6 @@ class CallerAuthentication(BaseAuthentication):
 
 class IsCaller(BasePermission):
     """Lets in whoever CallerAuthentication knows."""
-
-    message = "Send an API key: `Authorization: Bearer <key>`."
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """True where there is a Caller."""

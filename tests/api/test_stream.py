@@ -1,0 +1,109 @@
+"""Answers as server-sent events."""
+
+import pytest
+
+from conversations.models import Message
+from tests import fake_groq
+from tests.factories import (
+    assert_problem,
+    events_of,
+    get,
+    make_conversation,
+    make_document,
+    make_user,
+    post,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def create(api, user_id, headers=None, **body):
+    body = {"user_id": str(user_id), "first_message": "When does it open?", **body}
+    return post(api, "/conversations", body, **(headers or {}))
+
+
+def test_events_come_in_order_and_add_up_to_the_saved_answer(api, user_id, groq):
+    make_document(make_user(user_id))
+    groq.script(fake_groq.answer("It opens at nine [1]."))
+
+    response = create(api, user_id, mode="grounded_rag", stream=True)
+
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    events = events_of(response)
+    names = [name for _, name, _ in events]
+    assert names[:3] == ["message.created", "retrieval", "delta"]
+    assert names[-1] == "message.completed"
+    deltas = "".join(data["text"] for _, name, data in events if name == "delta")
+    answer = events[-1][2]["answer"]
+    assert deltas == answer["content"] == "It opens at nine [1]."
+    assert [identity for identity, _, _ in events] == [
+        f"{answer['id']}:{number}" for number in range(1, len(events) + 1)
+    ]
+    created = events[0][2]
+    stored = get(api, f"/conversations/{created['id']}/messages").json()["results"]
+    assert stored[1] == answer
+    assert events[1][2]["passages"][0]["document_name"] == "museum.txt"
+
+
+def test_the_accept_header_asks_for_a_stream_too(api, user_id, groq):
+    response = create(api, user_id, headers={"Accept": "text/event-stream"})
+
+    assert events_of(response)[-1][1] == "message.completed"
+
+
+def test_a_refusal_before_the_stream_is_a_problem(api, user_id):
+    response = create(
+        api, user_id, headers={"Accept": "text/event-stream"}, mode="grounded_rag", stream=True
+    )
+
+    assert_problem(response, 409)
+
+
+def test_without_a_key_quotes_are_streamed(api, user_id):
+    make_document(make_user(user_id))
+
+    events = events_of(create(api, user_id, mode="grounded_rag", stream=True))
+
+    assert [name for _, name, _ in events] == [
+        "message.created",
+        "retrieval",
+        "delta",
+        "message.completed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code", "said"),
+    [
+        (fake_groq.error(429, {"Retry-After": "7"}), 429, "model_rate_limited", ""),
+        (fake_groq.cut(2), 502, "model_bad_answer", "word0 word1 "),
+        (fake_groq.malformed(), 502, "model_bad_answer", "good "),
+        (fake_groq.error_in_stream(), 502, "model_bad_answer", "good "),
+        (fake_groq.html(), 502, "model_bad_answer", ""),
+        (fake_groq.answer("half an", finish_reason=None), 502, "model_bad_answer", "half an"),
+    ],
+)
+def test_a_broken_stream_ends_in_an_error_and_keeps_what_was_said(
+    api, user_id, groq, reply, status, code, said
+):
+    groq.script(reply)
+
+    events = events_of(create(api, user_id, stream=True))
+
+    assert [name for _, name, _ in events][-1] == "error"
+    error = events[-1][2]
+    assert (error["status"], error["code"]) == (status, code)
+    assert "secret" not in str(events)
+    answer = Message.objects.get(pk=error["answer_id"])
+    assert (answer.status, answer.error_code, answer.content) == ("failed", code, said)
+
+
+def test_a_next_question_can_be_streamed(api, user_id, groq):
+    conversation = make_conversation(make_user(user_id))
+
+    path = f"/conversations/{conversation.pk}/messages"
+    events = events_of(post(api, path, {"content": "More?", "stream": True}))
+
+    assert "id" not in events[0][2]  # no conversation: the caller has it
+    assert events[-1][2]["answer"]["content"] == "You asked: More?"

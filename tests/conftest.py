@@ -1,0 +1,56 @@
+"""What every test gets: open access, files in a folder of its own, and no key unless scripted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from django.test import Client
+
+from tests.fake_groq import FakeGroq
+
+SAMPLES = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _settings(settings, tmp_path):
+    settings.OPEN_ACCESS = True
+    settings.GROQ_API_KEY = ""
+    settings.MEDIA_ROOT = tmp_path / "files"
+    settings.DOCUMENT_WAIT_SECONDS = 0
+
+
+@pytest.fixture
+def user_id() -> UUID:
+    """A user as the calling product knows them."""
+    return UUID("5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11")
+
+
+@pytest.fixture
+def api() -> Client:
+    """Calls the API; an error inside it is an answer, as it is for real callers."""
+    return Client(raise_request_exception=False)
+
+
+@pytest.fixture
+def groq(settings) -> Iterator[FakeGroq]:
+    """A model behind the real SDK."""
+    with FakeGroq() as fake:
+        settings.GROQ_API_KEY = "gsk_test"
+        settings.GROQ_BASE_URL = fake.url
+        settings.GROQ_TIMEOUT_SECONDS = 5
+        settings.GROQ_MAX_RETRIES = 0
+        yield fake
+
+
+@pytest.fixture
+def sample():
+    """The path of a real document; skips where the samples are not laid out."""
+
+    def find(name: str) -> Path:
+        path = SAMPLES / "pdf" / name
+        if not path.exists():
+            pytest.skip(f"needs {name} in ../shared/data/pdf")
+        return path
+
+    return find

@@ -1,0 +1,97 @@
+"""Small makers of what tests need."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+from asgiref.sync import async_to_sync
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from botgpt.accounts.models import User
+from conversations.models import Conversation
+from documents.ingestion import ingest
+from documents.models import Document
+
+TEXT = """Opening hours
+
+The museum opens at nine and closes at five. On Mondays it is closed.
+
+Tickets
+
+A ticket costs 14.50 euros. Children under six enter free.
+"""
+
+
+def make_user(user_id: UUID | None = None) -> User:
+    return User.objects.known_as(user_id or uuid4())
+
+
+def make_document(user: User, text: str = TEXT, name: str = "museum.txt") -> Document:
+    """A document that is read and ready."""
+    document, _ = Document.objects.keep(user, name, "txt", ContentFile(text.encode()), ingest)
+    document.refresh_from_db()
+    return document
+
+
+def make_pending(user: User, text: str = TEXT) -> Document:
+    """A document that no worker has taken up yet."""
+    content = ContentFile(text.encode())
+    document, _ = Document.objects.keep(user, "late.txt", "txt", content, lambda _: None)
+    return document
+
+
+def make_conversation(user: User, **fields: Any) -> Conversation:
+    """A conversation with one question that nobody answered."""
+    fields = {"model": "llama-3.3-70b-versatile", "mode": "open_chat", **fields}
+    documents = fields.pop("documents", [])
+    conversation, _, answer = Conversation.objects.open(
+        user=user, content="Hello there", documents=documents, **fields
+    )
+    answer.complete("Hello.", [])
+    return conversation
+
+
+def upload(api: Client, content: bytes, *, name: str = "museum.txt", **fields: Any) -> Any:
+    file = SimpleUploadedFile(name, content)
+    return api.post("/api/v1/documents", {"file": file, **fields})
+
+
+def post(api: Client, path: str, body: Any = None, **headers: str) -> Any:
+    return api.post(f"/api/v1{path}", json.dumps(body), "application/json", headers=headers)
+
+
+def patch(api: Client, path: str, body: Any) -> Any:
+    return api.patch(f"/api/v1{path}", json.dumps(body), "application/json")
+
+
+def get(api: Client, path: str, **headers: str) -> Any:
+    return api.get(f"/api/v1{path}", headers=headers)
+
+
+def events_of(response: Any) -> list[tuple[str, str, Any]]:
+    """The (id, event, data) of a streamed response."""
+
+    async def read() -> bytes:
+        return b"".join([part async for part in response.streaming_content])
+
+    text = async_to_sync(read)().decode()
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        found.append((fields["id"], fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def assert_problem(response: Any, status: int, code: str | None = None) -> dict[str, Any]:
+    """The body, where the response is a problem detail of that status."""
+    assert response.status_code == status, response.content
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["detail"]
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    if code:
+        assert body["code"] == code
+    return body

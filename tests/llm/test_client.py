@@ -1,0 +1,143 @@
+"""The real SDK against a scripted Groq: answers, streams, retries and failures."""
+
+import asyncio
+
+import pytest
+
+from llm import errors
+from llm.client import GroqClient
+from llm.messages import ChatMessage, Completion, Delta, Usage
+from tests import fake_groq
+from tests.fake_groq import FakeGroq
+
+ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi")]
+OPTIONS = {"model": "llama-3.1-8b-instant", "max_tokens": 50}
+
+
+@pytest.fixture
+def groq():
+    with FakeGroq() as fake:
+        yield fake
+
+
+def client(groq, **options):
+    options = {"base_url": groq.url, "timeout": 5, "max_retries": 0, **options}
+    return GroqClient("gsk_test", **options)
+
+
+def complete(client):
+    return asyncio.run(client.complete(ASKED, **OPTIONS))
+
+
+def stream(client):
+    async def collect():
+        return [part async for part in client.stream(ASKED, **OPTIONS)]
+
+    return asyncio.run(collect())
+
+
+def test_a_completion_has_text_usage_and_reason(groq):
+    groq.script(fake_groq.answer("Hello there."))
+
+    completion = complete(client(groq))
+
+    assert (completion.text, completion.finish_reason) == ("Hello there.", "stop")
+    assert completion.usage == Usage(100, 20, 64)
+    [request] = groq.received
+    assert request.headers["Authorization"] == "Bearer gsk_test"
+    assert request.body["max_completion_tokens"] == 50
+    assert request.body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+
+
+def test_a_stream_is_deltas_and_then_the_whole(groq):
+    groq.script(fake_groq.answer("One two three."))
+
+    *deltas, last = stream(client(groq))
+
+    assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
+    assert isinstance(last, Completion)
+    assert (last.text, last.usage) == ("One two three.", Usage(100, 20, 64))
+
+
+FAILURES = [
+    (fake_groq.error(429, {"Retry-After": "3"}), errors.RateLimited),
+    (fake_groq.error(498), errors.Overloaded),
+    (fake_groq.error(500), errors.Overloaded),
+    (fake_groq.error(503), errors.Overloaded),
+    (fake_groq.error(401), errors.Unauthorised),
+    (fake_groq.error(403), errors.Unauthorised),
+    (fake_groq.error(400), errors.Refused),
+    (fake_groq.error(404), errors.Refused),
+    (fake_groq.error(408), errors.UpstreamTimeout),
+    (fake_groq.html(), errors.BadUpstreamAnswer),
+    (fake_groq.answer(""), errors.BadUpstreamAnswer),
+]
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+@pytest.mark.parametrize(("reply", "kind"), FAILURES)
+def test_each_failure_has_its_error_which_tells_nothing_of_upstream(groq, ask, reply, kind):
+    groq.script(reply)
+
+    with pytest.raises(kind) as raised:
+        ask(client(groq))
+    assert "secret" not in str(raised.value)
+    if kind is errors.RateLimited:
+        assert raised.value.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    "reply", [fake_groq.cut(2), fake_groq.malformed(), fake_groq.error_in_stream()]
+)
+def test_a_stream_broken_in_the_middle_is_told(groq, reply):
+    groq.script(reply)
+
+    with pytest.raises(errors.BadUpstreamAnswer):
+        stream(client(groq))
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+def test_a_model_that_hangs_is_a_timeout(groq, ask):
+    groq.script(fake_groq.hang(2))
+
+    with pytest.raises(errors.UpstreamTimeout):
+        ask(client(groq, timeout=0.3))
+
+
+def test_no_connection_is_unreachable(groq):
+    with pytest.raises(errors.Unreachable):
+        complete(client(groq, base_url="http://127.0.0.1:9"))
+
+
+def test_the_sdk_retries_as_often_as_told(groq):
+    soon = {"Retry-After-Ms": "1"}
+    groq.script(fake_groq.error(503, soon), fake_groq.error(429, soon))
+    assert complete(client(groq, max_retries=2)).text == "You asked: Hi"
+    assert len(groq.received) == 3
+
+    groq.script(fake_groq.error(503, soon), fake_groq.error(503, soon))
+    with pytest.raises(errors.Overloaded):
+        complete(client(groq, max_retries=1))
+    assert len(groq.received) == 5
+
+
+def test_one_client_serves_several_event_loops(groq):
+    shared = client(groq)
+
+    assert complete(shared).text == complete(shared).text
+
+
+def test_leaving_a_stream_stops_the_model(groq):
+    groq.script(fake_groq.answer("word " * 400, delay=0.01))
+
+    async def leave():
+        parts = client(groq).stream(ASKED, **OPTIONS)
+        await anext(parts)
+        await parts.aclose()
+
+    asyncio.run(leave())
+
+    assert groq.server.hung_up.wait(3)

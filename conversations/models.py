@@ -210,15 +210,27 @@ class Message(models.Model):
         self.status, self.error_code, self.error = self.Status.FAILED, code, detail
         self.content = content
         self.duration_ms = self._elapsed()
-        self.save()
+        self._save_unless_deleted()
 
     def complete(self, content: str, citations: Sequence["Citation"]) -> None:
-        """The answer is whole; saved with its citations, in one transaction."""
+        """The answer is whole; saved with its citations, in one transaction.
+
+        Raises Message.DoesNotExist where the conversation was deleted meanwhile.
+        """
         self.status, self.content = self.Status.COMPLETED, content
         self.duration_ms = self._elapsed()
         with transaction.atomic():
-            self.save()
+            if not self._save_unless_deleted():
+                raise Message.DoesNotExist
             Citation.objects.bulk_create(citations)
+
+    def _save_unless_deleted(self) -> bool:
+        """Saves what there still is to save; False where it was deleted meanwhile."""
+        with transaction.atomic():
+            there = Message.objects.select_for_update().filter(pk=self.pk).exists()
+            if there:
+                self.save(force_update=True)
+        return there
 
     def _elapsed(self) -> int | None:
         """Milliseconds since the answer was begun."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connections
+from rest_framework.exceptions import NotFound
 
 from conversations import exceptions
 from conversations.citations import cite, match_marks
@@ -143,6 +144,8 @@ class Turn:
             return exceptions.ModelFailed(error, extra)
         if isinstance(error, context.QuestionTooLong):
             return exceptions.QuestionTooLong()
+        if isinstance(error, Message.DoesNotExist):
+            return NotFound("The conversation was deleted while the question was answered.")
         return error
 
     async def _fail(self, error: BaseException, said: str) -> None:

@@ -62,6 +62,8 @@ def _read(document: Document, on_page: Progress | None) -> list[str]:
         if on_page:
             on_page(done, total)
 
+    # A disk that is not mounted is told here, as an OSError, which may pass.
+    document.file.open("rb").close()
     extraction = extract(
         Path(document.file.path),
         cast(Kind, document.kind),

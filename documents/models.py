@@ -150,13 +150,17 @@ class Document(models.Model):
 
     def mark_processing(self) -> None:
         """A worker has taken it up."""
-        self.status, self.pages_done = self.Status.PROCESSING, 0
-        self.save(update_fields=["status", "pages_done"])
+        self._change(status=self.Status.PROCESSING, pages_done=0)
 
     def mark_failed(self, code: str, detail: str) -> None:
         """It cannot be read; `detail` tells the uploader what to do."""
-        self.status, self.error_code, self.error = self.Status.FAILED, code, detail
-        self.save(update_fields=["status", "error_code", "error"])
+        self._change(status=self.Status.FAILED, error_code=code, error=detail)
+
+    def _change(self, **fields: Any) -> None:
+        """Sets these fields here and in the row; a document deleted meanwhile stays deleted."""
+        for name, value in fields.items():
+            setattr(self, name, value)
+        Document.objects.filter(pk=self.pk).update(**fields)
 
     def remove(self) -> None:
         """Deletes the document with its chunks and posting lists, then its file."""

@@ -1,5 +1,6 @@
 """`manage.py ingest`: reads files and folders into documents of one user."""
 
+import logging
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,6 +35,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Goes on past bad files. Raises CommandError at the end if there were any."""
+        # The summary says the same, and log lines would break the bar.
+        logging.getLogger("documents.ingestion").setLevel(logging.ERROR)
         user = get_user_model().objects.known_as(options["user"])
         files = list(_files(options["paths"]))
         added: list[Document] = []

@@ -1,0 +1,128 @@
+"""From an upload to a searchable document, through the worker; wholly or not at all."""
+
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+from django.db import connection
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from documents.ingestion import ingest
+from documents.models import Chunk, Document, Posting
+from documents.search import find_passages
+from documents.tasks import defer_ingestion
+from tests.factories import TEXT, make_document, make_pending, make_user, upload
+
+
+def run_worker():
+    call_command("procrastinate", "worker", "--one-shot", "--no-listen-notify")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_reads_what_was_uploaded(api, user_id):
+    uploaded = upload(api, TEXT.encode(), user_id=user_id).json()
+
+    run_worker()
+
+    document = Document.objects.get(pk=uploaded["id"])
+    assert document.status == "ready"
+    assert find_passages("ticket", [document.pk], 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_cannot_be_read_is_failed_and_the_worker_lives_on(api, user_id):
+    bad = upload(api, b"%PDF-1.7 nothing else", user_id=user_id).json()
+    good = upload(api, TEXT.encode(), user_id=user_id).json()
+
+    run_worker()
+
+    assert Document.objects.get(pk=bad["id"]).error_code == "damaged"
+    assert Document.objects.get(pk=good["id"]).status == "ready"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_breaks_halfway_is_told_and_nothing_is_half_saved(user_id):
+    user = make_user(user_id)
+    document, _ = Document.objects.keep(
+        user, "a.txt", "txt", ContentFile(TEXT.encode()), defer_ingestion
+    )
+
+    # The table that is written last is out of reach for a while.
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE documents_posting RENAME TO elsewhere")
+    try:
+        run_worker()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO documents_posting")
+    assert Chunk.objects.count() == 0
+    document.refresh_from_db()
+    assert (document.status, document.error_code) == ("failed", "internal_error")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_may_pass_is_tried_again(user_id):
+    document, _ = Document.objects.keep(
+        make_user(user_id), "a.txt", "txt", ContentFile(TEXT.encode()), defer_ingestion
+    )
+    path = Path(document.file.path)
+    hidden = path.rename(path.with_suffix(".away"))  # as a disk that is not mounted yet
+    run_worker()
+    job = ProcrastinateJob.objects.get(args__document_id=str(document.pk))
+    assert (job.status, job.attempts) == ("todo", 1)
+
+    hidden.rename(path)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE id = %s", [job.pk])
+    run_worker()
+
+    document.refresh_from_db()
+    assert document.status == "ready"
+
+
+@pytest.mark.django_db
+def test_reading_again_replaces_everything(user_id):
+    document = make_document(make_user(user_id))
+    before = (document.chunk_count, Posting.objects.count())
+
+    ingest(document)
+
+    document.refresh_from_db()
+    assert (document.chunk_count, Posting.objects.count()) == before
+
+
+@pytest.mark.django_db
+def test_a_document_deleted_while_it_is_read_stays_deleted(user_id):
+    document = make_pending(make_user(user_id))
+    Document.objects.filter(pk=document.pk).delete()
+
+    ingest(document)
+
+    assert (Document.objects.count(), Chunk.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_chunks_know_their_pages(user_id):
+    pages = "\f".join(
+        f"Page {n} speaks of topic{n}. " + "Filler words here. " * 40 for n in (1, 2, 3)
+    )
+    document = make_document(make_user(user_id), pages)
+
+    assert document.page_count == 3
+    [passage] = find_passages("topic2", [document.pk], 1)
+    page, offset = passage.page_at(passage.text.index("topic2"))
+    assert page == 2
+    assert offset == len("Page 2 speaks of ")
+
+
+@pytest.mark.django_db
+def test_a_filing_is_found_by_what_it_says(user_id, sample):
+    path = sample("COSTCO_2023Q3_EARNINGS.pdf")
+    document, _ = Document.objects.keep(
+        make_user(user_id), path.name, "pdf", ContentFile(path.read_bytes()), ingest
+    )
+
+    assert (document.status, document.page_count) == ("ready", 4)
+    [best, *_] = find_passages("net sales for the third quarter", [document.pk], 3)
+    assert best.page_start == 1

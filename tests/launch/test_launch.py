@@ -123,14 +123,16 @@ def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
 
 
 @contextmanager
-def served(data_dir: Path, port: int) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def served(
+    data_dir: Path, port: int, **variables: object
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     """A launcher that is up, and what it has printed so far."""
     output = data_dir / "output"
     with output.open("wb") as log:
         launcher = subprocess.Popen(
             LAUNCH,
             cwd=ROOT,
-            env=environment(data_dir, PORT=port, WEB_WORKERS=1),
+            env=environment(data_dir, PORT=port, WEB_WORKERS=1, **variables),
             stdout=log,
             stderr=log,
         )

@@ -209,7 +209,8 @@ def _children(commands: dict[str, list[str]]) -> Iterator[dict[str, Child]]:
     children: dict[str, Child] = {}
     try:
         for name, command in commands.items():
-            tied = embedded.dying_with_us(command, "TERM")
+            # Asked kindly, the worker would wait for a database that dies with us as well.
+            tied = embedded.dying_with_us(command, "KILL" if name == "worker" else "TERM")
             children[name] = subprocess.Popen(tied, cwd=ROOT, start_new_session=True)
             _started.append(children[name])
         yield children

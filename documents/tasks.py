@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 # A worker that has not been heard of for this long is dead (procrastinate beats every 10 s).
-DEAD_AFTER_SECONDS = 60
+DEAD_AFTER_SECONDS = 30
 
 
 @app.task(

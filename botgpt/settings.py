@@ -188,12 +188,13 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["botgpt.accounts.authentication.CallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["botgpt.accounts.authentication.IsCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["botgpt.api.parsers.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "botgpt.api.pagination.PageAndLimit",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "botgpt.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "URL_FORMAT_OVERRIDE": None,  # the Accept header chooses, no `?format=`
 }
 
 SPECTACULAR_SETTINGS = {

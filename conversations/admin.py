@@ -11,16 +11,17 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from conversations.models import Conversation
-from documents.admin import ReadOnly
+from documents.admin import ReadOnly, user_link
 
 MESSAGES_SHOWN = 200
+SETTINGS = ("id", "user", "mode", "model", "system_prompt", "archived", "sources")
 
 
 @admin.register(Conversation)
 class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
     """Conversations with the number of their messages; each opens as a transcript."""
 
-    list_display = ("title", "user", "mode", "model", "messages", "archived", "updated_at")
+    list_display = ("title", "owner", "mode", "model", "messages", "updated_at")
     list_filter = ("mode", "model", "archived", "updated_at")
     list_select_related = ("user",)
     list_per_page = 50
@@ -28,7 +29,7 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
     search_fields = ("title", "id", "user__username")
     fieldsets = (
         (None, {"fields": ("transcript",)}),
-        ("Settings", {"fields": ("user", "mode", "model", "system_prompt", "archived", "sources")}),
+        ("Settings", {"fields": SETTINGS}),
         ("Dates", {"fields": ("created_at", "updated_at")}),
     )
 
@@ -39,6 +40,11 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
         """With the number of messages in the one query."""
         found: QuerySet[Conversation] = Conversation.objects.with_message_count()
         return found
+
+    @admin.display(ordering="user")
+    def owner(self, conversation: Conversation) -> SafeString:
+        """A link to the user."""
+        return user_link(conversation.user)
 
     @admin.display(ordering="message_count")
     def messages(self, conversation: Any) -> int:
@@ -52,7 +58,9 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
             (reverse("admin:documents_document_change", args=[document.pk]), document.name)
             for document in conversation.documents.all()[:MESSAGES_SHOWN]
         ]
-        return format_html_join("", '<div><a href="{}">{}</a></div>', links) or "none chosen"
+        everything = conversation.mode == Conversation.Mode.GROUNDED_RAG
+        otherwise = "none chosen: all of the user's" if everything else "none"
+        return format_html_join("", '<div><a href="{}">{}</a></div>', links) or otherwise
 
     @admin.display
     def transcript(self, conversation: Any) -> SafeString:

@@ -6,6 +6,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample
 from rest_framework.serializers import BaseSerializer
 
+from documents.serializers import EXAMPLE_USER_ID
+
 STREAMED = (
     "With `stream: true`, or `Accept: text/event-stream`, the answer comes as server-sent events: "
     "`message.created`, `retrieval`, any number of `delta`, then `message.completed` or `error`."
@@ -13,7 +15,7 @@ STREAMED = (
 
 _CONVERSATION = {
     "id": "0199f0c3-1f2e-7c11-8a3b-6d5e4f3a2b1c",
-    "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+    "user_id": EXAMPLE_USER_ID,
     "mode": "grounded_rag",
     "title": "What were net sales of iPhone in 2019?",
     "model": "llama-3.3-70b-versatile",
@@ -83,9 +85,17 @@ CONVERSATION_WITH_MESSAGES = OpenApiExample(
     response_only=True,
 )
 NEW_CONVERSATION = OpenApiExample(
+    "Open question",
+    value={
+        "user_id": EXAMPLE_USER_ID,
+        "first_message": "What does a current ratio tell of a company?",
+    },
+    request_only=True,
+)
+NEW_GROUNDED_CONVERSATION = OpenApiExample(
     "Grounded question",
     value={
-        "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+        "user_id": EXAMPLE_USER_ID,
         "first_message": "What were net sales of iPhone in 2019?",
         "mode": "grounded_rag",
         "document_ids": ["0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00"],
@@ -112,6 +122,13 @@ TURN = OpenApiExample(
     response_only=True,
     media_type="application/json",
     status_codes=["201"],
+)
+EVENTS = OpenApiExample(
+    "Events",
+    value='id: 3\nevent: delta\ndata: {"text": "Net sales of iPhone"}\n\n',
+    response_only=True,
+    media_type="text/event-stream",
+    status_codes=["200"],
 )
 MODEL = OpenApiExample(
     "Model",

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from conversations.models import Citation, Conversation, Message
 from conversations.turn import Turn
 from documents.models import Document
-from documents.serializers import StrictSerializer
+from documents.serializers import StrictSerializer, UserIdField
 from llm import catalogue
 
 MESSAGE_CHARS = 32_000
@@ -67,7 +67,7 @@ class NewMessageSerializer(StrictSerializer):
 class NewConversationSerializer(StrictSerializer):
     """A conversation with its first question."""
 
-    user_id = serializers.UUIDField(required=False, help_text="Who owns the conversation.")
+    user_id = UserIdField(required=False, help_text="Who owns the conversation.")
     first_message = serializers.CharField(max_length=MESSAGE_CHARS, trim_whitespace=False)
     mode = serializers.ChoiceField(Conversation.Mode.choices, default=Conversation.Mode.OPEN_CHAT)
     document_ids = DocumentIdsField(

@@ -88,6 +88,7 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
         operation_id="list_conversations",
         summary="List conversations, latest first",
         parameters=[USER_ID, OpenApiParameter("archived", bool, description="The archived ones.")],
+        responses={(200, "application/json"): ConversationSerializer(many=True)},
         examples=[examples.CONVERSATION],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -100,7 +101,12 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
         description=examples.STREAMED,
         request=NewConversationSerializer,
         responses=examples.answered(NewConversationAnswerSerializer),
-        examples=[examples.NEW_CONVERSATION, examples.NEW_CONVERSATION_ANSWER],
+        examples=[
+            examples.NEW_CONVERSATION,
+            examples.NEW_GROUNDED_CONVERSATION,
+            examples.NEW_CONVERSATION_ANSWER,
+            examples.EVENTS,
+        ],
     )
     async def post(self, request: Request) -> HttpResponseBase:
         """Nothing is kept where the documents cannot be searched."""
@@ -182,6 +188,7 @@ class MessageList(generics.ListAPIView[Message], Answering):
         operation_id="list_messages",
         summary="A conversation's messages, oldest first",
         parameters=[USER_ID],
+        responses={(200, "application/json"): MessageSerializer(many=True)},
         examples=[examples.ANSWER],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -195,7 +202,7 @@ class MessageList(generics.ListAPIView[Message], Answering):
         parameters=[USER_ID],
         request=NewMessageSerializer,
         responses=examples.answered(TurnSerializer),
-        examples=[examples.NEW_MESSAGE, examples.TURN],
+        examples=[examples.NEW_MESSAGE, examples.TURN, examples.EVENTS],
     )
     async def post(self, request: Request, pk: UUID) -> HttpResponseBase:
         """The question is kept even where the model fails."""
@@ -220,7 +227,7 @@ class MessageRetry(Answering):
         parameters=[USER_ID],
         request=None,
         responses=examples.answered(TurnSerializer),
-        examples=[examples.TURN],
+        examples=[examples.TURN, examples.EVENTS],
     )
     async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
         """The same question, once more."""

@@ -1,5 +1,6 @@
 """Documents and their chunks in the admin."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -13,6 +14,7 @@ from django.utils.safestring import SafeString
 from documents.models import Chunk, Document
 
 CHUNKS_SHOWN = 20
+USED_BY = "Those that chose it. A grounded conversation that chose none searches all its user has."
 
 
 class ReadOnly:
@@ -33,9 +35,8 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
 
     list_display = (
         "name",
-        "user",
-        "kind",
-        "status",
+        "owner",
+        "outcome",
         "progress",
         "chunk_count",
         "conversations",
@@ -47,11 +48,11 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
     show_full_result_count = False
     search_fields = ("name", "title", "id", "user__username", "sha256")
     fieldsets = (
-        (None, {"fields": ("name", "title", "user", "kind", "file_size", "sha256")}),
+        (None, {"fields": ("name", "id", "title", "user", "kind", "file_size", "sha256")}),
         ("Reading", {"fields": ("status", "progress", "error_code", "error", "language")}),
         ("Size", {"fields": ("chunk_count", "token_count", "term_count")}),
         ("Dates", {"fields": ("created_at", "processed_at")}),
-        ("Used by", {"fields": ("used_by",)}),
+        ("Used by", {"fields": ("used_by",), "description": USED_BY}),
         ("Text", {"fields": ("first_chunks",)}),
     )
 
@@ -67,6 +68,23 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         """Removes the files too."""
         for document in queryset:
             document.remove()
+
+    def get_deleted_objects(
+        self, objs: Sequence[Document] | QuerySet[Document], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """The documents alone: what goes with each is thousands of rows."""
+        return [str(document) for document in objs], {"documents": len(objs)}, set(), []
+
+    @admin.display(ordering="user")
+    def owner(self, document: Document) -> SafeString:
+        """A link to the user."""
+        return user_link(document.user)
+
+    @admin.display(description="status", ordering="status")
+    def outcome(self, document: Document) -> str:
+        """The status, with the reason of a failure."""
+        label = document.get_status_display()
+        return f"{label}: {document.error_code}" if document.error_code else label
 
     @admin.display(description="size", ordering="size")
     def file_size(self, document: Document) -> str:
@@ -103,10 +121,16 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
             for chunk in document.chunks.order_by("ordinal")[:CHUNKS_SHOWN]
         ]
         row = (
-            '<details><summary>{}, {}</summary><div style="white-space:pre-wrap">{}</div></details>'
+            "<details><summary>chunk {}, {}</summary>"
+            '<div style="white-space:pre-wrap; margin:.5rem 0 1rem">{}</div></details>'
         )
         address = reverse("admin:documents_chunk_changelist")
-        link = format_html('<a href="{}?document__id__exact={}">all</a>', address, document.pk)
+        link = format_html(
+            '<a href="{}?document__id__exact={}">all {} chunks</a>',
+            address,
+            document.pk,
+            document.chunk_count,
+        )
         return format_html("{}{}", format_html_join("", row, rows), link) if rows else "none"
 
 
@@ -122,9 +146,9 @@ class ChunkAdmin(ReadOnly, admin.ModelAdmin[Chunk]):
     ordering: ClassVar = ["document", "ordinal"]
     fields = ("document", "ordinal", "pages", "token_count", "text")
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Documents link here with their id."""
-        return lookup == "document__id__exact" or super().lookup_allowed(lookup, value, request)
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: the posting lists count on every chunk. Documents go as a whole."""
+        return False
 
     @admin.display
     def pages(self, chunk: Chunk) -> str:
@@ -135,6 +159,14 @@ class ChunkAdmin(ReadOnly, admin.ModelAdmin[Chunk]):
     def beginning(self, chunk: Chunk) -> str:
         """The first words."""
         return chunk.text[:120]
+
+
+def user_link(user: Any) -> SafeString:
+    """A link to the user; the UUID that names most of them is cut to its beginning."""
+    name = str(user)
+    address = reverse("admin:accounts_user_change", args=[user.pk])
+    short = name if len(name) < len(str(user.pk)) else f"{name[:13]}…"
+    return format_html('<a href="{}" title="{}">{}</a>', address, name, short)
 
 
 def _pages(chunk: Chunk) -> str:

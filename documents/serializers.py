@@ -12,6 +12,7 @@ from documents.extraction.kind import sniff
 from documents.models import Chunk, Document
 
 Upload = UploadedFile[bytes]
+EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -34,11 +35,16 @@ class UserQuerySerializer(serializers.Serializer[Any]):
     user_id = serializers.UUIDField(required=False)
 
 
+@extend_schema_field({"type": "string", "format": "uuid", "example": EXAMPLE_USER_ID})
+class UserIdField(serializers.UUIDField):
+    """A user as the caller names them; one example, so that calls tried out fit together."""
+
+
 class UploadSerializer(StrictSerializer):
     """An upload; its `kind` is found from its content, never from its name."""
 
     file = serializers.FileField(help_text="PDF or plain text, at most 10 MB unless set otherwise.")
-    user_id = serializers.UUIDField(required=False, help_text="Who owns the document.")
+    user_id = UserIdField(required=False, help_text="Who owns the document.")
 
     def validate_file(self, file: Upload) -> Upload:
         """Raises FileTooLarge."""

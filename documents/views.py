@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from documents.models import Chunk, Document
 from documents.serializers import (
+    EXAMPLE_USER_ID,
     ChunkSerializer,
     DocumentSerializer,
     UploadSerializer,
@@ -36,7 +37,7 @@ EXAMPLE = OpenApiExample(
     "Document",
     value={
         "id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
-        "user_id": "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11",
+        "user_id": EXAMPLE_USER_ID,
         "name": "annual-report.pdf",
         "kind": "pdf",
         "size": 796040,

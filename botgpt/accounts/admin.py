@@ -1,5 +1,6 @@
 """Users and API keys in the admin."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -8,7 +9,10 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from botgpt.accounts.models import APIKey, User
 from conversations.models import Conversation
@@ -26,17 +30,24 @@ def _count_of(model: type[Conversation] | type[Document]) -> Coalesce:
     return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n")), 0)
 
 
+def _link(model: type[Conversation] | type[Document], user: User, count: int) -> SafeString:
+    """The count, linked to the list of what it counts."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return format_html('<a href="{}?user__id__exact={}">{}</a>', address, user.pk, count)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """Users with the number of their conversations and documents."""
 
-    list_display = ("username", "id", "is_staff", "conversations", "documents", "date_joined")
+    list_display = ("username", "is_staff", "conversations", "documents", "date_joined")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("username", "id", "email", "first_name", "last_name")
     ordering = ("-date_joined",)
-    readonly_fields = ("id", "last_login", "date_joined")
+    readonly_fields = ("id", "conversations", "documents", "last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", "id", "password")}),
+        ("Has", {"fields": ("conversations", "documents")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
@@ -51,14 +62,37 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         )
 
     @admin.display(ordering="conversation_count")
-    def conversations(self, user: Any) -> int:
-        """How many conversations the user has."""
-        return int(user.conversation_count)
+    def conversations(self, user: Any) -> SafeString:
+        """How many conversations the user has, linked to them."""
+        return _link(Conversation, user, user.conversation_count)
 
     @admin.display(ordering="document_count")
-    def documents(self, user: Any) -> int:
-        """How many documents the user has."""
-        return int(user.document_count)
+    def documents(self, user: Any) -> SafeString:
+        """How many documents the user has, linked to them."""
+        return _link(Document, user, user.document_count)
+
+    def get_deleted_objects(
+        self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Users by name, the rest by number: a single document has thousands of rows."""
+        counts = {
+            "users": len(objs),
+            "conversations": Conversation.objects.filter(user__in=objs).count(),
+            "documents": Document.objects.filter(user__in=objs).count(),
+            "API keys": APIKey.objects.filter(owner__in=objs).count(),
+        }
+        return [str(user) for user in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Removes the files of the user's documents too."""
+        for document in obj.documents.all():
+            document.remove()
+        obj.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Removes the files of their documents too."""
+        for user in queryset:
+            self.delete_model(request, user)
 
 
 @admin.register(APIKey)

@@ -1,5 +1,7 @@
 """Pages of lists: `?page=1&limit=20`."""
 
+from typing import Any
+
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
@@ -22,3 +24,11 @@ class PageAndLimit(PageNumberPagination):
             if 1 <= int(value) <= self.max_page_size:
                 return int(value)
         raise ValidationError({"limit": [f"Give a whole number from 1 to {self.max_page_size}."]})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """With examples of ours where the base has an address of nobody's."""
+        page: dict[str, Any] = super().get_paginated_response_schema(schema)
+        page["properties"]["count"]["example"] = 1
+        page["properties"]["next"]["example"] = None
+        page["properties"]["previous"]["example"] = None
+        return page

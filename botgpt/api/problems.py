@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
@@ -59,6 +59,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse |
         exc = NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = APIPermissionDenied()
+    elif isinstance(exc, RequestDataTooBig):
+        return problem(413, PLAIN_DETAILS[413], code="body_too_large")
     if not isinstance(exc, APIException):
         return None
     set_rollback()
@@ -117,6 +119,8 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
     status = response.status_code
     detail = PLAIN_DETAILS.get(status, HTTPStatus(status).phrase)
     replaced = problem(status, detail, code=HTTPStatus(status).name.lower())
+    # Django has logged the page that this replaces, and would log this one too.
+    replaced._has_been_logged = True  # type: ignore[attr-defined]
     if allow := response.headers.get("Allow"):
         replaced.headers["Allow"] = allow
     return replaced

@@ -164,11 +164,32 @@ def test_wrong_fields_are_refused_by_name(api, user_id, change, field):
     assert field in assert_problem(create(api, user_id, **change), 400)["errors"]
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '"x"', "null", "1", ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '"x"',
+        "null",
+        "1",
+        "",
+        b"\xff",
+        "[" * 100_000,
+        '{"a":' * 50_000,
+        '{"user_id": NaN}',
+    ],
+    ids=range(10),
+)
 def test_a_body_that_is_no_object_is_refused(api, body):
     response = api.post("/api/v1/conversations", body, "application/json")
 
     assert_problem(response, 400)
+
+
+def test_a_body_too_large_is_told(api, user_id):
+    response = create(api, user_id, first_message="x" * 3_000_000)
+
+    assert_problem(response, 413, "body_too_large")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from botgpt import embedded, env
-from llm import tokens
+from llm import catalogue, tokens
 
 # Lets classes of Django be written with their model, as in QuerySet[Document].
 django_stubs_ext.monkeypatch()
@@ -175,10 +175,16 @@ DOCUMENT_WAIT_SECONDS = env.integer("DOCUMENT_WAIT_SECONDS", 10)
 GROQ_API_KEY = env.text("GROQ_API_KEY")
 GROQ_BASE_URL = env.text("GROQ_BASE_URL") or None
 GROQ_MODEL = env.text("GROQ_MODEL", "llama-3.3-70b-versatile")
+try:
+    catalogue.find(GROQ_MODEL)
+except catalogue.UnknownModel as error:
+    raise ImproperlyConfigured(f"GROQ_MODEL: {error}") from None
 GROQ_TIMEOUT_SECONDS = env.integer("GROQ_TIMEOUT_SECONDS", 60, minimum=1)
 GROQ_MAX_RETRIES = env.integer("GROQ_MAX_RETRIES", 2)
 ANSWER_TOKENS = env.integer("ANSWER_TOKENS", 2048, minimum=16)
 CONTEXT_TOKENS = env.integer("CONTEXT_TOKENS", 16_000, minimum=1024)
+if ANSWER_TOKENS * 2 > CONTEXT_TOKENS:
+    raise ImproperlyConfigured("ANSWER_TOKENS must be at most half of CONTEXT_TOKENS.")
 PASSAGES = env.integer("PASSAGES", 6, minimum=1)
 tokens.use_cache(DATA_DIR / "encodings")
 
@@ -193,7 +199,6 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "botgpt.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "URL_FORMAT_OVERRIDE": None,  # the Accept header chooses, no `?format=`
 }
 
@@ -228,12 +233,15 @@ SPECTACULAR_SETTINGS = {
 
 # --- Logging ----------------------------------------------------------------------------------
 
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "botgpt.api.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         # The request line below says the same with its duration and id.

@@ -125,10 +125,13 @@ TURN = OpenApiExample(
 )
 EVENTS = OpenApiExample(
     "Events",
-    value='id: 3\nevent: delta\ndata: {"text": "Net sales of iPhone"}\n\n',
+    value=(
+        "id: 0199f0c3-1f31-7e03-8c2d-2b3c4d5e6f70:3\n"
+        'event: delta\ndata: {"text": "Net sales of iPhone"}\n\n'
+    ),
     response_only=True,
     media_type="text/event-stream",
-    status_codes=["200"],
+    status_codes=["2XX"],
 )
 MODEL = OpenApiExample(
     "Model",
@@ -149,5 +152,6 @@ def answered(serializer: type[BaseSerializer[Any]]) -> dict[Any, Any]:
     """The responses of a call that answers: a body, or a stream of events."""
     return {
         (201, "application/json"): serializer,
-        (200, "text/event-stream"): OpenApiTypes.STR,
+        # It is 200. As a range it comes after 201, so that a call tried out asks for JSON.
+        ("2XX", "text/event-stream"): OpenApiTypes.STR,
     }

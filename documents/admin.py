@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
@@ -39,7 +39,6 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         "outcome",
         "progress",
         "chunk_count",
-        "conversations",
         "created_at",
     )
     list_filter = ("status", "kind", "language", "created_at")
@@ -55,10 +54,6 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         ("Used by", {"fields": ("used_by",), "description": USED_BY}),
         ("Text", {"fields": ("first_chunks",)}),
     )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
-        """With the number of conversations in the one query."""
-        return super().get_queryset(request).annotate(conversation_count=Count("conversations"))
 
     def delete_model(self, request: HttpRequest, obj: Document) -> None:
         """Removes the file too."""
@@ -97,11 +92,6 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         if document.status == Document.Status.READY:
             return str(document.page_count)
         return f"{document.pages_done} of {document.page_count or '?'}"
-
-    @admin.display(ordering="conversation_count")
-    def conversations(self, document: Any) -> int:
-        """How many conversations use it."""
-        return int(document.conversation_count)
 
     @admin.display(description="conversations")
     def used_by(self, document: Any) -> SafeString | str:
@@ -165,7 +155,7 @@ def user_link(user: Any) -> SafeString:
     """A link to the user; the UUID that names most of them is cut to its beginning."""
     name = str(user)
     address = reverse("admin:accounts_user_change", args=[user.pk])
-    short = name if len(name) < len(str(user.pk)) else f"{name[:13]}…"
+    short = name if len(name) < len(str(user.pk)) else f"{name[:8]}…"
     return format_html('<a href="{}" title="{}">{}</a>', address, name, short)
 
 

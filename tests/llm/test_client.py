@@ -1,6 +1,8 @@
 """The real SDK against a scripted Groq: answers, streams, retries and failures."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -44,6 +46,7 @@ def test_a_completion_has_text_usage_and_reason(groq):
     assert (completion.text, completion.finish_reason) == ("Hello there.", "stop")
     assert completion.usage == Usage(100, 20, 64)
     [request] = groq.received
+    assert request.path == "/openai/v1/chat/completions"
     assert request.headers["Authorization"] == "Bearer gsk_test"
     assert request.body["max_completion_tokens"] == 50
     assert request.body["messages"] == [
@@ -60,6 +63,20 @@ def test_a_stream_is_deltas_and_then_the_whole(groq):
     assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
     assert isinstance(last, Completion)
     assert (last.text, last.usage) == ("One two three.", Usage(100, 20, 64))
+    assert last.usage.total == 120
+
+
+def test_a_stream_may_tell_its_usage_where_openai_does(groq):
+    groq.script(fake_groq.usage_apart())
+
+    assert stream(client(groq))[-1].usage == Usage(100, 20, 64)
+
+
+def test_a_temperature_is_sent_only_when_given(groq):
+    asyncio.run(client(groq).complete(ASKED, temperature=0.0, **OPTIONS))
+    complete(client(groq))
+
+    assert [request.body.get("temperature", "none") for request in groq.received] == [0.0, "none"]
 
 
 FAILURES = [
@@ -73,7 +90,8 @@ FAILURES = [
     (fake_groq.error(404), errors.Refused),
     (fake_groq.error(408), errors.UpstreamTimeout),
     (fake_groq.html(), errors.BadUpstreamAnswer),
-    (fake_groq.answer(""), errors.BadUpstreamAnswer),
+    (fake_groq.empty(), errors.BadUpstreamAnswer),
+    (fake_groq.hang(0), errors.Unreachable),
 ]
 
 
@@ -89,14 +107,30 @@ def test_each_failure_has_its_error_which_tells_nothing_of_upstream(groq, ask, r
         assert raised.value.retry_after == 3
 
 
-@pytest.mark.parametrize(
-    "reply", [fake_groq.cut(2), fake_groq.malformed(), fake_groq.error_in_stream()]
-)
-def test_a_stream_broken_in_the_middle_is_told(groq, reply):
-    groq.script(reply)
+BREAKS = [
+    (fake_groq.cut(2), errors.BadUpstreamAnswer),
+    (fake_groq.finish_early(), errors.BadUpstreamAnswer),
+    (fake_groq.malformed(), errors.BadUpstreamAnswer),
+    (fake_groq.error_in_stream(), errors.BadUpstreamAnswer),
+    (fake_groq.stopped_early(), errors.BadUpstreamAnswer),
+    (fake_groq.stall(2), errors.UpstreamTimeout),
+]
 
-    with pytest.raises(errors.BadUpstreamAnswer):
-        stream(client(groq))
+
+@pytest.mark.parametrize(("reply", "kind"), BREAKS)
+def test_a_stream_broken_in_the_middle_gives_what_was_said_and_the_error(groq, reply, kind):
+    groq.script(reply)
+    said = []
+
+    async def collect():
+        async for part in client(groq, timeout=0.3).stream(ASKED, **OPTIONS):
+            said.append(part)
+
+    with pytest.raises(kind) as raised:
+        asyncio.run(collect())
+    assert said
+    assert all(isinstance(part, Delta) for part in said)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("ask", [complete, stream])
@@ -124,10 +158,35 @@ def test_the_sdk_retries_as_often_as_told(groq):
     assert len(groq.received) == 5
 
 
-def test_one_client_serves_several_event_loops(groq):
-    shared = client(groq)
+def test_a_rate_limit_that_outlasts_the_retries_keeps_its_wait(groq):
+    # The SDK waits by the milliseconds, and the caller is told the seconds.
+    limited = fake_groq.error(429, {"Retry-After-Ms": "1", "Retry-After": "7"})
+    groq.script(limited, limited, limited)
 
-    assert complete(shared).text == complete(shared).text
+    with pytest.raises(errors.RateLimited) as raised:
+        complete(client(groq, max_retries=2))
+    assert (raised.value.retry_after, len(groq.received)) == (7, 3)
+
+
+@pytest.mark.parametrize("header", ["inf", "nan", "1e400", "soon"])
+def test_a_wait_that_is_no_number_of_seconds_is_left_out(groq, header):
+    groq.script(fake_groq.error(429, {"Retry-After": header}))
+
+    with pytest.raises(errors.RateLimited) as raised:
+        complete(client(groq))
+    assert raised.value.retry_after is None
+
+
+def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(groq):
+    shared, loops = client(groq), []
+
+    async def ask():
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return await shared.complete(ASKED, **OPTIONS)
+
+    assert {asyncio.run(ask()).text for _ in range(5)} == {"You asked: Hi"}
+    gc.collect()
+    assert sum(loop() is not None for loop in loops) <= 1
 
 
 def test_leaving_a_stream_stops_the_model(groq):

@@ -1,6 +1,7 @@
 """Counting works without a network, bounded in time, and never fails on odd text."""
 
-import time
+import subprocess
+import sys
 
 import pytest
 
@@ -26,11 +27,38 @@ def test_marks_of_the_model_count_as_text():
     assert tokens.count("<|endoftext|>") > 1
 
 
-def test_a_very_long_word_is_counted_in_bounded_time():
-    started = time.perf_counter()
+def test_processes_may_unpack_at_the_same_time(tmp_path):
+    code = (
+        "import sys, pathlib; from llm import tokens; "
+        "tokens.use_cache(pathlib.Path(sys.argv[1])); print(tokens.count('hello world'))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
 
-    assert tokens.count("a" * 500_000) > 10_000
-    assert time.perf_counter() - started < 20  # unsliced it takes minutes
+    assert [process.communicate(timeout=30)[0] for process in running] == ["2\n"] * 3
+    assert [path.name for path in tmp_path.iterdir()] == [tokens.CACHE_NAMES["o200k_base"]]
+
+
+@pytest.mark.parametrize("letter", ["a", " ", "\t", "!"])
+def test_a_run_of_a_million_letters_is_counted(letter):
+    assert tokens.count(letter * 1_000_000) > 1_000  # tiktoken alone panics at the blanks
+
+
+def test_gpt_oss_encoding_counts_text_as_its_base_does():
+    text = "Größe: 42 km² <|return|>"
+
+    assert tokens.count(text, "o200k_harmony") == tokens.count(text, "o200k_base")
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1, 2, 3, 50, 10_000, 60_000])
+def test_truncated_text_is_a_start_of_it_and_fits(limit):
+    text = "Größe 漢字 🧑‍🚀 hello world " * 2_000
+
+    start = tokens.truncate(text, limit)
+
+    assert text.startswith(start)
+    assert tokens.count(start) <= max(limit, 0)
+    assert tokens.count(start) >= min(limit, tokens.count(text)) - 3
 
 
 def test_an_estimate_has_a_margin_for_models_without_an_exact_count():

@@ -1,0 +1,74 @@
+"""Settings: each is documented, in order, and refused where malformed."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.launch.test_launch import ROOT
+
+READ = re.compile(r'env\.(?:text|integer|boolean|names)\(\s*"([A-Z_]+)"')
+
+
+def documented():
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return [line.split("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
+
+
+def read_by(path):
+    return list(dict.fromkeys(READ.findall((ROOT / path).read_text())))
+
+
+def test_every_variable_read_is_documented_and_no_other():
+    ours = set(read_by("botgpt/settings.py")) | set(read_by("botgpt/launch.py"))
+
+    assert set(documented()) == ours | {"HOST", "POSTGRES_PASSWORD"}
+
+
+def check(**variables):
+    return subprocess.run(
+        [sys.executable, "-c", "import botgpt.settings"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DEBUG", "perhaps"),
+        ("CHUNK_WORDS", "many"),
+        ("CHUNK_WORDS", "1"),
+        ("CHUNK_OVERLAP_WORDS", "200"),
+        ("DATABASE_URL", "mysql://x"),
+        ("ANSWER_TOKENS", "99999999"),
+        ("GROQ_MODEL", "gpt-4"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_malformed_variable_is_refused_at_start_by_name(tmp_path, variable, value):
+    done = check(BOTGPT_DATA_DIR=str(tmp_path), SECRET_KEY="x" * 50, **{variable: value})
+
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "ImproperlyConfigured" in last
+    assert variable in last
+
+
+def test_a_real_database_needs_a_real_secret(tmp_path):
+    done = check(BOTGPT_DATA_DIR=str(tmp_path), DATABASE_URL="postgresql://localhost/x")
+
+    assert "SECRET_KEY is not set" in done.stderr
+
+
+def test_the_embedded_databases_secret_is_made_once_and_private(tmp_path):
+    assert check(BOTGPT_DATA_DIR=str(tmp_path)).returncode == 0
+    first = (tmp_path / "secret-key").read_text()
+    assert check(BOTGPT_DATA_DIR=str(tmp_path)).returncode == 0
+
+    assert (tmp_path / "secret-key").read_text() == first
+    assert (tmp_path / "secret-key").stat().st_mode & 0o077 == 0

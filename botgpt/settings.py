@@ -158,6 +158,9 @@ STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 SERVESTATIC_USE_FINDERS = not STATIC_ROOT.is_dir()
 SERVESTATIC_AUTOREFRESH = False
 
+# Jobs that are done would pile up: what they did is told by their documents.
+PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful"}
+
 # --- Documents --------------------------------------------------------------------------------
 
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 10, minimum=1) * 1024 * 1024
@@ -174,7 +177,7 @@ DOCUMENT_WAIT_SECONDS = env.integer("DOCUMENT_WAIT_SECONDS", 10)
 
 GROQ_API_KEY = env.text("GROQ_API_KEY")
 GROQ_BASE_URL = env.text("GROQ_BASE_URL") or None
-GROQ_MODEL = env.text("GROQ_MODEL", "llama-3.3-70b-versatile")
+GROQ_MODEL = env.text("GROQ_MODEL", catalogue.DEFAULT)
 try:
     catalogue.find(GROQ_MODEL)
 except catalogue.UnknownModel as error:

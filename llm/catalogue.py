@@ -28,7 +28,8 @@ class Model:
     prompt_price: Decimal
     completion_price: Decimal
     encoding: str = "o200k_base"
-    # tiktoken is exact for gpt-oss; for Llama nothing public is, so its counts get a margin.
+    # o200k_base counts text as gpt-oss does, which only adds special tokens to it. For Llama
+    # nothing public is exact, so its counts get a margin.
     token_margin: float = 1.0
 
     def cost(self, usage: Usage) -> Decimal:

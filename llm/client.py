@@ -98,7 +98,9 @@ class GroqClient:
             # A kept connection holds its loop, so weak references would never let one go.
             for closed in [known for known in list(self._by_loop) if known.is_closed()]:
                 self._by_loop.pop(closed, None)
-            self._by_loop[loop] = groq.AsyncGroq(**self._options)
+            # The SDK's own connections, when let go, are closed in whatever loop runs then.
+            connections = groq.DefaultAsyncHttpxClient()
+            self._by_loop[loop] = groq.AsyncGroq(http_client=connections, **self._options)
         return self._by_loop[loop]
 
 

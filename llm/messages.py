@@ -19,11 +19,6 @@ class Usage:
     completion_tokens: int
     cached_tokens: int = 0
 
-    @property
-    def total(self) -> int:
-        """All tokens of the request and its answer."""
-        return self.prompt_tokens + self.completion_tokens
-
 
 @dataclass(frozen=True, slots=True)
 class Delta:

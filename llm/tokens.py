@@ -14,8 +14,6 @@ import tiktoken
 from llm.catalogue import Model
 
 DEFAULT_ENCODING = "o200k_base"
-# gpt-oss's encoding is o200k_base with more special tokens, and text has none of those.
-SAME_FOR_TEXT = {"o200k_harmony": "o200k_base"}
 # tiktoken looks for each encoding under the SHA-1 of its download address.
 CACHE_NAMES = {
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
@@ -42,19 +40,6 @@ def count(text: str, encoding: str = DEFAULT_ENCODING) -> int:
     return sum(len(encode(part)) for part in _slices(text))
 
 
-def truncate(text: str, tokens: int, encoding: str = DEFAULT_ENCODING) -> str:
-    """The longest start of the text that has so many tokens; never half a character."""
-    kept, left = [], tokens
-    for part in _slices(text):
-        encoded = _encoding(encoding).encode_ordinary(part)
-        if len(encoded) > left:
-            kept.append(_whole_characters(encoded[: max(left, 0)], encoding))
-            break
-        kept.append(part)
-        left -= len(encoded)
-    return "".join(kept)
-
-
 def estimate(text: str, model: Model) -> int:
     """How many tokens a message takes of the model's window; rather too many than too few."""
     return math.ceil(count(text, model.encoding) * model.token_margin) + MESSAGE_TOKENS
@@ -64,14 +49,8 @@ def _slices(text: str) -> Iterator[str]:
     return (text[i : i + SLICE_CHARS] for i in range(0, len(text), SLICE_CHARS))
 
 
-def _whole_characters(encoded: list[int], encoding: str) -> str:
-    # A rare character is several tokens, and the cut may fall among them.
-    return _encoding(encoding).decode_bytes(encoded).decode(errors="ignore")
-
-
 @lru_cache(maxsize=4)
 def _encoding(name: str) -> tiktoken.Encoding:
-    name = SAME_FOR_TEXT.get(name, name)
     _unpack(name)
     os.environ["TIKTOKEN_CACHE_DIR"] = str(_cache_dir)
     return tiktoken.get_encoding(name)

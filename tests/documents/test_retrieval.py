@@ -51,6 +51,13 @@ def test_only_the_documents_named_are_searched():
     assert other.pk != one.pk
 
 
+def test_a_document_that_is_not_ready_is_not_searched():
+    document = make_document(make_user(), "An okapi.")
+    document.mark_processing()
+
+    assert find_passages("okapi", [document.pk], 5) == []
+
+
 def test_each_language_has_its_own_stems():
     text = "Die Häuser der Stadt sind alt und die Straßen sind eng, aber es ist schön hier. " * 3
     document = make_document(make_user(), text)

@@ -63,7 +63,6 @@ def test_a_stream_is_deltas_and_then_the_whole(groq):
     assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
     assert isinstance(last, Completion)
     assert (last.text, last.usage) == ("One two three.", Usage(100, 20, 64))
-    assert last.usage.total == 120
 
 
 def test_a_stream_may_tell_its_usage_where_openai_does(groq):
@@ -177,7 +176,7 @@ def test_a_wait_that_is_no_number_of_seconds_is_left_out(groq, header):
     assert raised.value.retry_after is None
 
 
-def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(groq):
+def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(groq, caplog):
     shared, loops = client(groq), []
 
     async def ask():
@@ -187,6 +186,7 @@ def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(g
     assert {asyncio.run(ask()).text for _ in range(5)} == {"You asked: Hi"}
     gc.collect()
     assert sum(loop() is not None for loop in loops) <= 1
+    assert "exception" not in caplog.text  # asyncio's log of a closing that failed
 
 
 def test_leaving_a_stream_stops_the_model(groq):
@@ -196,7 +196,6 @@ def test_leaving_a_stream_stops_the_model(groq):
         parts = client(groq).stream(ASKED, **OPTIONS)
         await anext(parts)
         await parts.aclose()
+        return await asyncio.to_thread(groq.server.hung_up.wait, 3)
 
-    asyncio.run(leave())
-
-    assert groq.server.hung_up.wait(3)
+    assert asyncio.run(leave())

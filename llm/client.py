@@ -14,6 +14,8 @@ from llm.messages import ChatMessage, Completion, Delta, Usage
 
 # Groq's own code for "no capacity for your tier now".
 FLEX_CAPACITY = 498
+# Groq's codes for a model that it does not serve, or not to this key.
+MODEL_GONE = {"model_not_found", "model_decommissioned"}
 
 
 class GroqClient:
@@ -38,7 +40,6 @@ class GroqClient:
         *,
         model: str,
         max_tokens: int,
-        temperature: float | None = None,
     ) -> Completion:
         """The whole answer. Raises LLMError."""
         with _mapped_errors():
@@ -46,7 +47,6 @@ class GroqClient:
                 messages=_as_sent(messages),
                 model=model,
                 max_completion_tokens=max_tokens,
-                temperature=_if_given(temperature),
             )
             if not hasattr(answer, "choices") or not answer.choices:
                 raise errors.BadUpstreamAnswer()
@@ -65,7 +65,6 @@ class GroqClient:
         *,
         model: str,
         max_tokens: int,
-        temperature: float | None = None,
     ) -> AsyncIterator[Delta | Completion]:
         """The answer's text in pieces, then the whole of it. Raises LLMError.
 
@@ -76,7 +75,6 @@ class GroqClient:
                 messages=_as_sent(messages),
                 model=model,
                 max_completion_tokens=max_tokens,
-                temperature=_if_given(temperature),
                 stream=True,
             )
             said: list[str] = []
@@ -106,11 +104,6 @@ class GroqClient:
 
 def _as_sent(messages: Sequence[ChatMessage]) -> Any:
     return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def _if_given(temperature: float | None) -> float | groq.Omit:
-    """Left out of the request when None, for the model's own default."""
-    return groq.omit if temperature is None else temperature
 
 
 def _chunk_usage(chunk: Any) -> Usage | None:
@@ -150,7 +143,7 @@ def _mapped_errors() -> Iterator[None]:
     try:
         yield
     except groq.APIStatusError as error:
-        raise _from_status(error.status_code, error.response.headers) from error
+        raise _from_status(error.status_code, _code(error), error.response.headers) from error
     except (groq.APITimeoutError, httpx.TimeoutException) as error:
         raise errors.UpstreamTimeout() from error
     except groq.APIConnectionError as error:
@@ -160,10 +153,12 @@ def _mapped_errors() -> Iterator[None]:
         raise errors.BadUpstreamAnswer() from error
 
 
-def _from_status(status: int, headers: httpx.Headers) -> errors.LLMError:
+def _from_status(status: int, code: str, headers: httpx.Headers) -> errors.LLMError:
     retry_after = _seconds(headers.get("retry-after"))
     if status == 429:
         return errors.RateLimited(retry_after)
+    if status == 404 or code in MODEL_GONE:
+        return errors.ModelGone()
     if status in (401, 403):
         return errors.Unauthorised()
     if status == 408:
@@ -171,6 +166,13 @@ def _from_status(status: int, headers: httpx.Headers) -> errors.LLMError:
     if status >= 500 or status == FLEX_CAPACITY:
         return errors.Overloaded(retry_after)
     return errors.Refused()
+
+
+def _code(error: groq.APIStatusError) -> str:
+    """The provider's own code of an error; "" where its body has none."""
+    body = error.body if isinstance(error.body, dict) else {}
+    inner = body.get("error", body)
+    return str(inner.get("code", "")) if isinstance(inner, dict) else ""
 
 
 def _seconds(value: str | None) -> float | None:

@@ -55,6 +55,13 @@ class Refused(LLMError):
     detail = "The model refused the request: choose another model or shorten the question."
 
 
+class ModelGone(Refused):
+    """The provider does not serve this model, or not to our key."""
+
+    code = "model_gone"
+    detail = "The provider does not serve this model to our key: choose another (GET /models)."
+
+
 class Unauthorised(LLMError):
     """The provider does not know our key."""
 

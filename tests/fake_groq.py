@@ -66,11 +66,11 @@ def empty() -> Reply:
     return answer("")
 
 
-def error(status: int, headers: dict[str, str] | None = None) -> Reply:
+def error(status: int, headers: dict[str, str] | None = None, *, code: str = "x") -> Reply:
     """An error of the API, with a body that must not leak to our own callers."""
 
     def reply(handler: "Handler", request: Received) -> None:
-        body = {"error": {"message": "upstream secret words", "type": "x"}}
+        body = {"error": {"message": "upstream secret words", "code": code}}
         handler.send_json(status, body, headers)
 
     return reply

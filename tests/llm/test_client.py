@@ -71,13 +71,6 @@ def test_a_stream_may_tell_its_usage_where_openai_does(groq):
     assert stream(client(groq))[-1].usage == Usage(100, 20, 64)
 
 
-def test_a_temperature_is_sent_only_when_given(groq):
-    asyncio.run(client(groq).complete(ASKED, temperature=0.0, **OPTIONS))
-    complete(client(groq))
-
-    assert [request.body.get("temperature", "none") for request in groq.received] == [0.0, "none"]
-
-
 FAILURES = [
     (fake_groq.error(429, {"Retry-After": "3"}), errors.RateLimited),
     (fake_groq.error(498), errors.Overloaded),
@@ -86,7 +79,8 @@ FAILURES = [
     (fake_groq.error(401), errors.Unauthorised),
     (fake_groq.error(403), errors.Unauthorised),
     (fake_groq.error(400), errors.Refused),
-    (fake_groq.error(404), errors.Refused),
+    (fake_groq.error(404), errors.ModelGone),
+    (fake_groq.error(400, code="model_decommissioned"), errors.ModelGone),
     (fake_groq.error(408), errors.UpstreamTimeout),
     (fake_groq.html(), errors.BadUpstreamAnswer),
     (fake_groq.empty(), errors.BadUpstreamAnswer),

@@ -210,7 +210,9 @@ class Message(models.Model):
         self.status, self.error_code, self.error = self.Status.FAILED, code, detail
         self.content = content
         self.duration_ms = self._elapsed()
-        self._save_unless_deleted()
+        # No other field: what an attempt to save left in them may be why it failed.
+        fields = ["status", "error_code", "error", "content", "duration_ms"]
+        Message.objects.filter(pk=self.pk).update(**{name: getattr(self, name) for name in fields})
 
     def complete(self, content: str, citations: Sequence["Citation"]) -> None:
         """The answer is whole; saved with its citations, in one transaction.

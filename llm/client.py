@@ -10,8 +10,12 @@ import groq
 import httpx
 
 from llm import errors
-from llm.messages import ChatMessage, Completion, Delta, Usage
+from llm.messages import ChatMessage, Completion, Delta, Usage, storable
 
+# Names are short; a provider that sends a page of text instead is not to be stored whole.
+MODEL_CHARS = 100
+REASON_CHARS = 40
+MOST_TOKENS = 2**31 - 1
 # Groq's own code for "no capacity for your tier now".
 FLEX_CAPACITY = 498
 # Groq's codes for a model that it does not serve, or not to this key.
@@ -85,9 +89,9 @@ class GroqClient:
                     usage = _chunk_usage(chunk) or usage
                     for choice in chunk.choices:
                         reason = choice.finish_reason or reason
-                        if choice.delta.content:
-                            said.append(choice.delta.content)
-                            yield Delta(choice.delta.content)
+                        if text := storable(choice.delta.content or ""):
+                            said.append(text)
+                            yield Delta(text)
             yield _completion("".join(said), model, usage, reason, request_id)
 
     def _sdk(self) -> groq.AsyncGroq:
@@ -123,9 +127,12 @@ def _usage(usage: Any) -> Usage:
     if usage is None:
         return Usage(0, 0)
     details = usage.prompt_tokens_details
-    return Usage(
-        usage.prompt_tokens, usage.completion_tokens, details.cached_tokens if details else 0
+    counts = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        details.cached_tokens if details else 0,
     )
+    return Usage(*(min(max(0, int(count)), MOST_TOKENS) for count in counts))
 
 
 def _completion(
@@ -134,7 +141,13 @@ def _completion(
     """Raises BadUpstreamAnswer where the answer is empty or was cut off."""
     if not text.strip() or not reason:
         raise errors.BadUpstreamAnswer()
-    return Completion(text, model, usage, reason, request_id)
+    return Completion(
+        storable(text),
+        storable(model)[:MODEL_CHARS],
+        usage,
+        storable(reason)[:REASON_CHARS],
+        request_id,
+    )
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """What is said to a model and what comes back."""
 
+import re
 from dataclasses import dataclass
+
+# What PostgreSQL's text or UTF-8 cannot hold; models send it now and then.
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,8 @@ class Completion:
     usage: Usage
     finish_reason: str
     request_id: str | None
+
+
+def storable(text: str) -> str:
+    """The text with what cannot be stored or sent on replaced by U+FFFD."""
+    return UNSTORABLE.sub("\ufffd", text)

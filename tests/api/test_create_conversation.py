@@ -6,7 +6,15 @@ import pytest
 
 from conversations.models import Conversation, Message
 from tests import fake_groq
-from tests.factories import assert_problem, get, make_document, make_pending, make_user, post
+from tests.factories import (
+    assert_problem,
+    events_of,
+    get,
+    make_document,
+    make_pending,
+    make_user,
+    post,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -237,3 +245,28 @@ def test_the_sdk_retries_what_may_pass(api, user_id, groq, settings):
 
     assert create(api, user_id).status_code == 201
     assert len(groq.received) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("text", ["nul \x00 here", "half \ud800 pair"])
+def test_what_cannot_be_stored_of_an_answer_is_replaced(api, user_id, groq, text, stream):
+    groq.script(fake_groq.answer(text))
+
+    response = create(api, user_id, stream=stream)
+
+    assert response.status_code in (200, 201)
+    if stream:
+        assert events_of(response)[-1][1] == "message.completed"
+    answer = Message.objects.get(role="assistant")
+    assert (answer.status, "\ufffd" in answer.content) == ("completed", True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_overlong_reason_does_not_leave_the_answer_pending(api, user_id, groq, stream):
+    groq.script(fake_groq.answer("Hello.", finish_reason="x" * 500))
+
+    response = create(api, user_id, stream=stream)
+    if stream:
+        events_of(response)
+
+    assert Message.objects.get(role="assistant").status == "completed"

@@ -39,7 +39,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """A new conversation with its first question and the answer to come."""
         title = fields.pop("title", "") or " ".join(content.split()[:TITLE_WORDS])
         with transaction.atomic():
-            conversation = self.create(user=user, title=title[:TITLE_CHARS], **fields)
+            conversation = self.create(
+                user=user, title=title[:TITLE_CHARS], all_documents=not documents, **fields
+            )
             conversation.documents.set(documents)
             question, answer = conversation.ask(content)
         return conversation, question, answer
@@ -63,6 +65,11 @@ class Conversation(models.Model):
     model = models.CharField(max_length=100)
     system_prompt = models.TextField(blank=True)
     archived = models.BooleanField(default=False)
+    # Kept apart from the choice itself: when a chosen document is deleted, the conversation
+    # must not widen to documents that nobody chose.
+    all_documents = models.BooleanField(
+        default=False, help_text="Grounded in all of the user's documents; none was chosen."
+    )
     documents = models.ManyToManyField(
         Document, through="ConversationDocument", related_name="conversations", blank=True
     )
@@ -120,9 +127,8 @@ class Conversation(models.Model):
 
     def searched_documents(self) -> models.QuerySet[Document]:
         """Those it is grounded in: the chosen ones, or all of its user's."""
-        chosen = self.documents.all()
-        if chosen.exists():
-            return chosen
+        if not self.all_documents:
+            return self.documents.all()
         everything: models.QuerySet[Document] = Document.objects.visible_to(self.user_id)
         return everything
 

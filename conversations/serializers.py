@@ -111,6 +111,8 @@ class ConversationChangeSerializer(StrictSerializer):
             raise serializers.ValidationError({"document_ids": [text]})
         for name, value in validated_data.items():
             setattr(instance, name, value)
+        if documents is not None:
+            instance.all_documents = not documents
         instance.save()
         if documents is not None:
             instance.documents.set(documents)

@@ -165,6 +165,8 @@ class Document(models.Model):
     def remove(self) -> None:
         """Deletes the document with its chunks and posting lists, then its file."""
         with transaction.atomic():
+            # Locked first: a worker may be writing chunks, which the delete has to see.
+            Document.objects.select_for_update().filter(pk=self.pk).first()
             self.delete()
             transaction.on_commit(self.discard_file)
 

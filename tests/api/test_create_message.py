@@ -162,3 +162,16 @@ def test_a_turn_costs_a_bounded_number_of_queries(
 
     with django_assert_max_num_queries(26):
         ask(api, grounded, "What does a ticket cost?")
+
+
+def test_deleting_the_chosen_document_never_widens_the_search(api, user_id):
+    user = make_user(user_id)
+    chosen = make_document(user)
+    make_document(user, "The private salary of Bob is 99999 dollars.", "private.txt")
+    grounded = make_conversation(user, mode="grounded_rag", documents=[chosen])
+
+    chosen.remove()
+
+    response = ask(api, grounded, "What is the salary of Bob?")
+    assert_problem(response, 409, "documents_not_ready")
+    assert b"99999" not in response.content

@@ -1,11 +1,12 @@
 """From an upload to a searchable document, through the worker; wholly or not at all."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from documents.ingestion import ingest
@@ -126,3 +127,23 @@ def test_a_filing_is_found_by_what_it_says(user_id, sample):
     assert (document.status, document.page_count) == ("ready", 4)
     [best, *_] = find_passages("net sales for the third quarter", [document.pk], 3)
     assert best.page_start == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_document_deleted_while_its_chunks_are_written_is_gone(user_id):
+    document = make_pending(make_user(user_id))
+    deleting = threading.Thread(target=delete_in_own_connection, args=[document.pk])
+
+    with transaction.atomic():
+        ingest(document)  # its row is locked until this transaction ends
+        deleting.start()
+        deleting.join(0.5)
+        assert deleting.is_alive()
+    deleting.join(10)
+
+    assert (Document.objects.count(), Chunk.objects.count()) == (0, 0)
+
+
+def delete_in_own_connection(pk):
+    Document.objects.get(pk=pk).remove()
+    connection.close()

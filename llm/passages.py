@@ -18,6 +18,7 @@ class Passage:
     page_end: int
     char_start: int
     page_breaks: tuple[int, ...]
+    section: str = ""
 
     @property
     def pages(self) -> str:

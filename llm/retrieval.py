@@ -71,11 +71,13 @@ WITH scope AS MATERIALIZED (
         greatest(sum(term_count)::float / sum(chunk_count), 1) AS average_length
     FROM scope
 ), terms AS MATERIALIZED (
-    SELECT spoken.language, word.lexeme
+    SELECT spoken.language, word.lexeme, max(part.weight) AS weight
     FROM (SELECT DISTINCT language FROM scope) AS spoken,
-        unnest(to_tsvector(spoken.language::regconfig, %(query)s)) AS word
+        unnest(%(texts)s::text[], %(weights)s::float[]) AS part(text, weight),
+        unnest(to_tsvector(spoken.language::regconfig, part.text)) AS word
+    GROUP BY spoken.language, word.lexeme
 ), lists AS (
-    SELECT posting.document_id, posting.ordinals, posting.frequencies, posting.lengths,
+    SELECT posting.document_id, posting.ordinals, posting.frequencies, posting.lengths, terms.weight,
         sum(cardinality(posting.ordinals)) OVER (PARTITION BY posting.term) AS found
     FROM scope
     JOIN terms USING (language)
@@ -83,7 +85,7 @@ WITH scope AS MATERIALIZED (
         ON posting.document_id = scope.id AND posting.term = terms.lexeme
 )
 SELECT lists.document_id, entry.ordinal, sum(
-    ln(1 + (totals.chunks - lists.found + 0.5) / (lists.found + 0.5))
+    lists.weight * ln(1 + (totals.chunks - lists.found + 0.5) / (lists.found + 0.5))
     * entry.frequency * (%(k1)s + 1) / (
         entry.frequency + %(k1)s * (1 - %(b)s + %(b)s * entry.length / totals.average_length)
     )
@@ -133,10 +135,18 @@ def index(cursor: Cursor, document_id: UUID, language: str) -> int:
     return int(cursor.fetchone()[0])
 
 
-def search(cursor: Cursor, query: str, document_ids: Sequence[UUID], limit: int) -> list[Hit]:
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search for: texts with their weights; a term counts by the highest of them."""
+
+    texts: tuple[tuple[str, float], ...]
+
+
+def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Hit]:
     """The best chunks of these documents for the query, best first; one statement."""
     parameters = {
-        "query": query[:QUERY_CHARS],
+        "texts": [text[:QUERY_CHARS] for text, _ in query.texts],
+        "weights": [weight for _, weight in query.texts],
         "documents": list(document_ids),
         "k1": K1,
         "b": B,

@@ -13,7 +13,7 @@ from django.utils import timezone
 from documents.extraction import ExtractionError
 from documents.extraction.guard import extract
 from documents.extraction.kind import Kind
-from documents.models import NAME_CHARS, Chunk, Document
+from documents.models import NAME_CHARS, Chunk, Document, Page
 from llm import chunking, retrieval, tokens
 
 logger = logging.getLogger(__name__)
@@ -82,9 +82,14 @@ def _store(document: Document, pages: Sequence[str]) -> None:
         if not Document.objects.select_for_update().filter(pk=document.pk).exists():
             return
         document.chunks.all().delete()
+        document.pages.all().delete()
         document.postings.all().delete()
         chunks = list(_chunks(document, pages))
         Chunk.objects.bulk_create(chunks, batch_size=CHUNKS_AT_ONCE)
+        Page.objects.bulk_create(
+            (Page(document=document, number=n, text=text) for n, text in enumerate(pages, 1)),
+            batch_size=CHUNKS_AT_ONCE,
+        )
         with connection.cursor() as cursor:
             document.language = retrieval.detect_language(cursor, "\n".join(pages))
             document.term_count = retrieval.index(cursor, document.pk, document.language)

@@ -1,7 +1,7 @@
 """Documents, their chunks, and the posting lists that retrieval reads."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.files import File
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
@@ -202,6 +202,52 @@ class Chunk(models.Model):
 
     def __str__(self) -> str:
         return f"chunk {self.ordinal}"
+
+
+class PageQuerySet(models.QuerySet["Page"]):
+    """Sets of pages."""
+
+    # Only the pages cited are read, and none of their text leaves the database.
+    HOLDING = """
+    SELECT quoted.n
+    FROM unnest(%(documents)s::uuid[], %(numbers)s::int[], %(starts)s::int[], %(quotes)s::text[])
+        WITH ORDINALITY AS quoted(document_id, number, start, quote, n)
+    JOIN documents_page AS page
+        ON page.document_id = quoted.document_id AND page.number = quoted.number
+    WHERE substr(page.text, quoted.start + 1, length(quoted.quote)) = quoted.quote
+    """
+
+    def holding(self, quotes: Sequence[tuple[UUID, int, int, str]]) -> set[int]:
+        """Which of the quotes, by their index, stand where they say; one database query.
+
+        A quote is its document's id, page, offset in the page's text, and words.
+        """
+        if not quotes:
+            return set()
+        names = ("documents", "numbers", "starts", "quotes")
+        parameters = dict(zip(names, map(list, zip(*quotes, strict=True)), strict=True))
+        with connection.cursor() as cursor:
+            cursor.execute(self.HOLDING, parameters)
+            return {n - 1 for (n,) in cursor.fetchall()}
+
+
+class Page(models.Model):
+    """The cleaned text of one page, which citations point into."""
+
+    pk = models.CompositePrimaryKey("document_id", "number")
+    document = models.ForeignKey(
+        Document, on_delete=models.CASCADE, db_index=False, related_name="pages"
+    )
+    number = models.PositiveIntegerField(help_text="From 1.")
+    text = models.TextField()
+
+    objects: ClassVar[Any] = PageQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["document", "number"]
+
+    def __str__(self) -> str:
+        return f"page {self.number}"
 
 
 class Posting(models.Model):

@@ -128,6 +128,36 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Page",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "document_id",
+                        "number",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(help_text="From 1.")),
+                ("text", models.TextField()),
+                (
+                    "document",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="pages",
+                        to="documents.document",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["document", "number"],
+            },
+        ),
+        migrations.CreateModel(
             name="Posting",
             fields=[
                 (

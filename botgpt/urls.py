@@ -11,13 +11,16 @@ from drf_spectacular.views import (
 
 from botgpt import health
 
+# What is shown there is only read; the template pages could not answer OPTIONS.
+READ_ONLY = {"http_method_names": ["get", "head"]}
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),
     path("api/v1/", include("documents.urls")),
     path("api/v1/", include("conversations.urls")),
-    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
-    path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
+    path("openapi.json", SpectacularJSONAPIView.as_view(**READ_ONLY), name="openapi"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi", **READ_ONLY), name="docs"),
+    path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("health/live", health.live),

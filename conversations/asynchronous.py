@@ -9,7 +9,7 @@ from typing import Any, cast
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,7 +18,7 @@ from conversations.turn import in_database
 
 
 class EventStreamRenderer(JSONRenderer):
-    """Lets a client ask for `text/event-stream`; what is no stream is told as JSON."""
+    """Lets a client ask for `text/event-stream`."""
 
     media_type = "text/event-stream"
     format = "events"
@@ -27,9 +27,13 @@ class EventStreamRenderer(JSONRenderer):
 class AsyncAPIView(APIView):
     """An APIView that awaits its async handlers."""
 
-    renderer_classes = (JSONRenderer, EventStreamRenderer)
     # Django would refuse a view that has handlers of both kinds.
     view_is_async = True
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """JSON; events only from the calls that answer, which are all POST."""
+        answers = self.request.method == "POST"
+        return [JSONRenderer(), EventStreamRenderer()] if answers else [JSONRenderer()]
 
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -115,6 +115,9 @@ CHANGE = OpenApiExample(
 NEW_MESSAGE = OpenApiExample(
     "Question", value={"content": "And in 2018?"}, request_only=True, media_type="application/json"
 )
+RETRY = OpenApiExample(
+    "Once more", value={"stream": False}, request_only=True, media_type="application/json"
+)
 ANSWER = OpenApiExample("Answer", value=_ANSWER, response_only=True)
 TURN = OpenApiExample(
     "Question and answer",

@@ -23,7 +23,22 @@ class NothingToRetry(APIException):
     default_detail = "Only a failed answer that is the newest message can be asked again."
 
 
-class QuestionTooLong(APIException):
+class AnsweringFailed(APIException):
+    """A question has no answer. It is saved; `extra` says where it can be asked again."""
+
+    status_code = 500
+    default_code = "internal_error"
+    default_detail = "Answering failed on our side: ask again."
+
+    def __init__(
+        self, extra: dict[str, Any], detail: str | None = None, code: str | None = None
+    ) -> None:
+        """`extra` is told along with the error."""
+        super().__init__(detail, code)
+        self.extra = extra
+
+
+class QuestionTooLong(AnsweringFailed):
     """The question does not fit the model's window."""
 
     status_code = 422
@@ -31,11 +46,12 @@ class QuestionTooLong(APIException):
     default_detail = "The question is longer than the model can take: shorten it."
 
 
-class ModelFailed(APIException):
-    """The model did not answer. The question is saved; `extra` says where it can be asked again."""
+class ModelFailed(AnsweringFailed):
+    """The model did not answer."""
 
     STATUSES = (
         (errors.RateLimited, 429),
+        (errors.TooLong, 422),
         (errors.UpstreamTimeout, 504),
         (errors.Overloaded, 503),
         (errors.Unreachable, 503),
@@ -44,7 +60,6 @@ class ModelFailed(APIException):
 
     def __init__(self, error: errors.LLMError, extra: dict[str, Any]) -> None:
         """Raised from the error of the model's side."""
-        super().__init__(error.detail, error.code)
+        super().__init__(extra, error.detail, error.code)
         self.status_code = next((s for kind, s in self.STATUSES if isinstance(error, kind)), 502)
         self.wait = error.retry_after
-        self.extra = extra

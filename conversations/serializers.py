@@ -9,7 +9,7 @@ from rest_framework import serializers
 from conversations.models import Citation, Conversation, Message
 from conversations.turn import Turn
 from documents.models import Document
-from documents.serializers import StrictSerializer, UserIdField
+from documents.serializers import IdField, StrictSerializer, TextField, UserIdField
 from llm import catalogue
 
 MESSAGE_CHARS = 32_000
@@ -19,7 +19,7 @@ DOCUMENTS_A_CONVERSATION = 1_000
 MESSAGES_SHOWN = 50
 
 
-class ModelNameField(serializers.CharField):
+class ModelNameField(TextField):
     """A model of the catalogue; an alias becomes the model it stands for."""
 
     def to_internal_value(self, data: Any) -> str:
@@ -33,7 +33,7 @@ class ModelNameField(serializers.CharField):
 class DocumentIdsField(serializers.ListField):
     """Ids of documents."""
 
-    child = serializers.UUIDField()
+    child = IdField()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=DOCUMENTS_A_CONVERSATION, **kwargs)
@@ -52,7 +52,7 @@ def find_documents(user: Any, ids: list[Any]) -> list[Document]:
 class NewMessageSerializer(StrictSerializer):
     """A question."""
 
-    content = serializers.CharField(max_length=MESSAGE_CHARS, trim_whitespace=False)
+    content = TextField(max_length=MESSAGE_CHARS, trim_whitespace=False)
     stream = serializers.BooleanField(
         default=False, help_text="Answer as server-sent events while the model speaks."
     )
@@ -64,21 +64,27 @@ class NewMessageSerializer(StrictSerializer):
         return content
 
 
+class RetrySerializer(StrictSerializer):
+    """How a failed answer is asked for again."""
+
+    stream = serializers.BooleanField(
+        default=False, help_text="Answer as server-sent events while the model speaks."
+    )
+
+
 class NewConversationSerializer(StrictSerializer):
     """A conversation with its first question."""
 
     user_id = UserIdField(required=False, help_text="Who owns the conversation.")
-    first_message = serializers.CharField(max_length=MESSAGE_CHARS, trim_whitespace=False)
+    first_message = TextField(max_length=MESSAGE_CHARS, trim_whitespace=False)
     mode = serializers.ChoiceField(Conversation.Mode.choices, default=Conversation.Mode.OPEN_CHAT)
     document_ids = DocumentIdsField(
         default=list,
         help_text="What grounded_rag answers from; empty means all of the user's documents.",
     )
     model = ModelNameField(default=lambda: catalogue.find(settings.GROQ_MODEL).name)
-    title = serializers.CharField(max_length=200, required=False)
-    system_prompt = serializers.CharField(
-        max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True
-    )
+    title = TextField(max_length=200, required=False)
+    system_prompt = TextField(max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True)
     stream = serializers.BooleanField(default=False)
 
     validate_first_message = NewMessageSerializer.validate_content
@@ -94,12 +100,10 @@ class NewConversationSerializer(StrictSerializer):
 class ConversationChangeSerializer(StrictSerializer):
     """What of a conversation can be changed."""
 
-    title = serializers.CharField(max_length=200, required=False)
+    title = TextField(max_length=200, required=False)
     model = ModelNameField(required=False)
     document_ids = DocumentIdsField(required=False)
-    system_prompt = serializers.CharField(
-        max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True
-    )
+    system_prompt = TextField(max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True)
     archived = serializers.BooleanField(required=False)
 
     def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:

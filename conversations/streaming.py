@@ -1,18 +1,16 @@
 """An answer as server-sent events."""
 
 import json
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
 from rest_framework.exceptions import APIException
+from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
 from conversations.serializers import MessageSerializer, PassageSerializer, turn_body
 from conversations.turn import Turn, in_database
-
-logger = logging.getLogger(__name__)
 
 
 def event_stream(turn: Turn, *, opened: bool) -> StreamingHttpResponse:
@@ -33,36 +31,30 @@ async def _events(turn: Turn, opened: bool) -> AsyncIterator[bytes]:
 
 
 async def _named(turn: Turn, opened: bool) -> AsyncIterator[tuple[str, Any]]:
-    yield "message.created", await in_database(turn_body, turn, opened)
     parts = turn.stream()
     try:
+        yield "message.created", await in_database(turn_body, turn, opened)
         async for text in parts:
             if text == "":
                 yield "retrieval", {"passages": PassageSerializer(turn.passages, many=True).data}
             else:
                 yield "delta", {"text": text}
-    except APIException as error:
-        yield "error", _problem(error)
-        return
-    except Exception:
-        logger.exception("stream failed")
-        yield "error", _problem(APIException("Answering failed on our side: ask again."))
-        return
+        yield "message.completed", {"answer": await in_database(_answer, turn)}
+    except Exception as error:
+        yield "error", await in_database(_problem, turn, error)
     finally:
         await parts.aclose()  # type: ignore[attr-defined]
-    yield "message.completed", {"answer": await in_database(_answer, turn)}
 
 
 def _answer(turn: Turn) -> Any:
     return MessageSerializer(turn.answer).data
 
 
-def _problem(error: APIException) -> dict[str, Any]:
-    """The same members as the problem details of a call that is not streamed."""
-    return {
-        "type": f"urn:botgpt:problem:{error.get_codes()}",
-        "status": error.status_code,
-        "code": error.get_codes(),
-        "detail": str(error.detail),
-        **getattr(error, "extra", {}),
-    }
+def _problem(turn: Turn, error: Exception) -> Any:
+    """The problem details that a call which is not streamed would have answered with."""
+    told: BaseException = error
+    if not isinstance(error, APIException):
+        told = turn.told(error)
+        told.__cause__ = error  # as `raise ... from` does, for the log
+    answer_with: Any = api_settings.EXCEPTION_HANDLER
+    return json.loads(answer_with(told, {}).content)

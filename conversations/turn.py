@@ -108,7 +108,7 @@ class Turn:
             await in_database(self._save, plan, completion)
         except BaseException as error:
             await self._fail(error, said="")
-            raise self._told(error) from error
+            raise self.told(error) from error
 
     async def stream(self) -> AsyncIterator[str]:
         """Yields "" once the passages are known, then the answer's text as it comes.
@@ -131,9 +131,9 @@ class Turn:
             await self._fail(error, said="".join(said))
             if isinstance(error, GeneratorExit):
                 raise
-            raise self._told(error) from error
+            raise self.told(error) from error
 
-    def _told(self, error: BaseException) -> BaseException:
+    def told(self, error: BaseException) -> BaseException:
         """The error as the API tells it, with the ids under which the turn was kept."""
         extra = {
             "conversation_id": str(self.conversation.pk),
@@ -143,10 +143,10 @@ class Turn:
         if isinstance(error, LLMError):
             return exceptions.ModelFailed(error, extra)
         if isinstance(error, context.QuestionTooLong):
-            return exceptions.QuestionTooLong()
+            return exceptions.QuestionTooLong(extra)
         if isinstance(error, Message.DoesNotExist):
             return NotFound("The conversation was deleted while the question was answered.")
-        return error
+        return exceptions.AnsweringFailed(extra) if isinstance(error, Exception) else error
 
     async def _fail(self, error: BaseException, said: str) -> None:
         """Marks the answer failed, with a reason that the user can read."""

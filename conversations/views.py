@@ -25,6 +25,7 @@ from conversations.serializers import (
     NewConversationAnswerSerializer,
     NewConversationSerializer,
     NewMessageSerializer,
+    RetrySerializer,
     TurnSerializer,
     find_documents,
     turn_body,
@@ -35,6 +36,9 @@ from documents.exceptions import DocumentsNotReady
 from documents.models import Document
 from documents.views import USER_ID, Scoped
 from llm import catalogue
+
+# How many of the documents that cannot be read a refusal names.
+FAILED_NAMED = 3
 
 
 class Answering(Scoped, AsyncAPIView):
@@ -64,9 +68,10 @@ def readable_ids(documents: QuerySet[Document]) -> list[UUID]:
     """Ids of those not failed. Raises DocumentsNotReady where there is none."""
     ids = list(documents.exclude(status=Document.Status.FAILED).values_list("pk", flat=True))
     if not ids:
-        raise DocumentsNotReady(
-            "There is no document to answer from: upload one that can be read, then ask."
-        )
+        failed = [f"{name}: {why}" for name, why in documents.values_list("name", "error")]
+        more = [f"And {len(failed) - FAILED_NAMED} more."] if len(failed) > FAILED_NAMED else []
+        advice = "There is no document to answer from: upload one that can be read, then ask."
+        raise DocumentsNotReady(" ".join([advice, *failed[:FAILED_NAMED], *more]))
     return ids
 
 
@@ -223,18 +228,25 @@ class MessageRetry(Answering):
     @extend_schema(
         operation_id="retry_answer",
         summary="Ask again for a failed answer",
-        description="The answer keeps its id and place. Only the newest message can be retried.",
+        description=(
+            "The answer keeps its id and place. Only the newest message can be retried. "
+            + examples.STREAMED
+        ),
         parameters=[USER_ID],
-        request=None,
+        request=RetrySerializer,
         responses=examples.answered(TurnSerializer),
-        examples=[examples.TURN, examples.EVENTS],
+        examples=[examples.RETRY, examples.TURN, examples.EVENTS],
     )
     async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
         """The same question, once more."""
+        again = RetrySerializer(data=request.data or {})
+        again.is_valid(raise_exception=True)
         conversation = await in_database(self.find_conversation, pk)
+        await in_database(lambda: get_object_or_404(conversation.messages, pk=message_id))
         await wait_until_read(await in_database(self.readable_ids, conversation))
         question, answer = await in_database(conversation.ask_again, message_id)
-        return await self.answer(Turn(conversation, question, answer), stream=False)
+        turn = Turn(conversation, question, answer)
+        return await self.answer(turn, stream=again.validated_data["stream"])
 
 
 class ModelList(APIView):

@@ -1,9 +1,11 @@
 """What the documents' part of the API takes and gives."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,10 +14,22 @@ from documents.extraction.kind import sniff
 from documents.models import Chunk, Document
 
 Upload = UploadedFile[bytes]
+SEND_FILE = "Send the file as a multipart part named file, with a filename."
 EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
 
 
-class StrictSerializer(serializers.Serializer[Any]):
+class OnceSerializer(serializers.Serializer[Any]):
+    """Refuses what a form or a query names twice, where the last would win unseen."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError where a name is repeated."""
+        values = data.lists() if isinstance(data, MultiValueDict) else ()
+        if repeated := [name for name, given in values if len(given) > 1]:
+            raise serializers.ValidationError({name: ["Give this once."] for name in repeated})
+        return super().to_internal_value(data)
+
+
+class StrictSerializer(OnceSerializer):
     """Refuses fields it does not know, by name, so that a misspelt one is not lost."""
 
     def to_internal_value(self, data: Any) -> Any:
@@ -29,21 +43,44 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
 
-class UserQuerySerializer(serializers.Serializer[Any]):
+class TextField(serializers.CharField):
+    """Text: a number is refused, not written out."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.UUIDField):
+    """A UUID as text: a number is refused, not turned into one."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        """Raises ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class UserQuerySerializer(OnceSerializer):
     """The `user_id` of a query string."""
 
-    user_id = serializers.UUIDField(required=False)
+    user_id = IdField(required=False)
 
 
 @extend_schema_field({"type": "string", "format": "uuid", "example": EXAMPLE_USER_ID})
-class UserIdField(serializers.UUIDField):
+class UserIdField(IdField):
     """A user as the caller names them; one example, so that calls tried out fit together."""
 
 
 class UploadSerializer(StrictSerializer):
     """An upload; its `kind` is found from its content, never from its name."""
 
-    file = serializers.FileField(help_text="PDF or plain text, at most 10 MB unless set otherwise.")
+    file = serializers.FileField(
+        help_text="PDF or plain text, at most 10 MB unless set otherwise.",
+        error_messages=dict.fromkeys(("required", "invalid", "no_name"), SEND_FILE),
+    )
     user_id = UserIdField(required=False, help_text="Who owns the document.")
 
     def validate_file(self, file: Upload) -> Upload:

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import groq
@@ -18,6 +20,10 @@ REASON_CHARS = 40
 MOST_TOKENS = 2**31 - 1
 # Groq's own code for "no capacity for your tier now".
 FLEX_CAPACITY = 498
+# In seconds. A request does not sleep through a longer wait: it is told to the caller.
+LONGEST_WAIT = 5
+# A day: Groq's longest limits are those of tokens and requests a day.
+MOST_WAIT = 24 * 3600
 # Groq's codes for a model that it does not serve, or not to this key.
 MODEL_GONE = {"model_not_found", "model_decommissioned"}
 
@@ -101,9 +107,16 @@ class GroqClient:
             for closed in [known for known in list(self._by_loop) if known.is_closed()]:
                 self._by_loop.pop(closed, None)
             # The SDK's own connections, when let go, are closed in whatever loop runs then.
-            connections = groq.DefaultAsyncHttpxClient()
+            connections = groq.DefaultAsyncHttpxClient(event_hooks={"response": [_end_long_wait]})
             self._by_loop[loop] = groq.AsyncGroq(http_client=connections, **self._options)
         return self._by_loop[loop]
+
+
+async def _end_long_wait(response: httpx.Response) -> None:
+    """Keeps the SDK from sleeping through a long Retry-After, by the header that it obeys."""
+    wait = _retry_after(response.headers)
+    if wait is not None and wait > LONGEST_WAIT:
+        response.headers["x-should-retry"] = "false"
 
 
 def _as_sent(messages: Sequence[ChatMessage]) -> Any:
@@ -167,9 +180,12 @@ def _mapped_errors() -> Iterator[None]:
 
 
 def _from_status(status: int, code: str, headers: httpx.Headers) -> errors.LLMError:
-    retry_after = _seconds(headers.get("retry-after"))
+    retry_after = _retry_after(headers)
     if status == 429:
         return errors.RateLimited(retry_after)
+    # Groq answers 413 where a prompt alone is over the tokens that an account has a minute.
+    if status == 413 or code == "context_length_exceeded":
+        return errors.TooLong()
     if status == 404 or code in MODEL_GONE:
         return errors.ModelGone()
     if status in (401, 403):
@@ -188,10 +204,17 @@ def _code(error: groq.APIStatusError) -> str:
     return str(inner.get("code", "")) if isinstance(inner, dict) else ""
 
 
-def _seconds(value: str | None) -> float | None:
-    """Retry-After in seconds; None for its rare date form and for what is no number."""
-    try:
-        seconds = float(value or "")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+def _retry_after(headers: httpx.Headers) -> int | None:
+    """Whole seconds to wait, from the headers that the SDK goes by; None where they name none."""
+    exact = _seconds(headers.get("retry-after-ms", "")) / 1000
+    seconds = exact or _seconds(headers.get("retry-after", ""))
+    return min(math.ceil(seconds), MOST_WAIT) if 0 < seconds < math.inf else None
+
+
+def _seconds(told: str) -> float:
+    """A number of seconds, or those until a date; 0 for what is neither."""
+    with suppress(ValueError):
+        return float(told)
+    with suppress(ValueError, OverflowError):
+        return parsedate_to_datetime(told).timestamp() - time.time()
+    return 0.0

@@ -7,8 +7,8 @@ class LLMError(Exception):
     code = "model_failed"
     detail = "The model failed: try again."
 
-    def __init__(self, retry_after: float | None = None) -> None:
-        """`retry_after` is in seconds, where the provider named it."""
+    def __init__(self, retry_after: int | None = None) -> None:
+        """`retry_after` is in seconds, at least 1, where the provider named it."""
         super().__init__(self.detail)
         self.retry_after = retry_after
 
@@ -17,7 +17,14 @@ class RateLimited(LLMError):
     """The provider's rate limit is used up."""
 
     code = "model_rate_limited"
-    detail = "The model's rate limit is used up: wait as Retry-After says, then ask again."
+    detail = "The model's rate limit is used up: ask again in a while."
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        """Says how long to wait, where that is known."""
+        if retry_after is not None:
+            unit = "second" if retry_after == 1 else "seconds"
+            self.detail = f"The model's rate limit is used up: ask again in {retry_after} {unit}."
+        super().__init__(retry_after)
 
 
 class Overloaded(LLMError):
@@ -53,6 +60,16 @@ class Refused(LLMError):
 
     code = "model_refused"
     detail = "The model refused the request: choose another model or shorten the question."
+
+
+class TooLong(LLMError):
+    """The prompt is more than the model, or our account, takes at once."""
+
+    code = "question_too_long"
+    detail = (
+        "The question with its history and passages is more than the model takes at once: "
+        "shorten it, choose another model or open a new conversation."
+    )
 
 
 class ModelGone(Refused):

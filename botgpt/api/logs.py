@@ -29,6 +29,17 @@ class LineFormatter(logging.Formatter):
         return line
 
 
+class ClientMistakes(logging.Filter):
+    """Makes warnings of what Django logs as security errors: a wrong host, an oversized form."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True: what is changed is the level, and that there is no traceback."""
+        if record.name.startswith("django.security."):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = None
+        return True
+
+
 def _value(value: object) -> str:
     """Plain where it has no space, else quoted so that a line stays one line."""
     text = str(value)

@@ -1,12 +1,20 @@
 """Errors as problem details (RFC 9457), the same shape wherever they arise."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import (
+    BadRequest,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
@@ -61,14 +69,21 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse |
         exc = APIPermissionDenied()
     elif isinstance(exc, RequestDataTooBig):
         return problem(413, PLAIN_DETAILS[413], code="body_too_large")
+    elif isinstance(exc, TooManyFieldsSent | TooManyFilesSent):
+        return problem(400, "The form has too many parts.", code="too_many_parts")
+    elif isinstance(exc, BadRequest | SuspiciousOperation):
+        return problem(400, PLAIN_DETAILS[400], code="bad_request")
     if not isinstance(exc, APIException):
         return None
     set_rollback()
     response = from_exception(exc)
     if auth_header := getattr(exc, "auth_header", None):
         response.headers["WWW-Authenticate"] = auth_header
-    if wait := getattr(exc, "wait", None):
-        response.headers["Retry-After"] = str(max(1, round(wait)))
+    if wait := _wait(exc):
+        response.headers["Retry-After"] = str(wait)
+    if exc.status_code == 500:
+        logger.error("internal error", exc_info=exc)
+        response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
@@ -79,13 +94,19 @@ def from_exception(exc: APIException) -> JsonResponse:
         first = next(iter(errors))
         detail = f"{first}: {errors[first][0]}" if first != "body" else errors[first][0]
         return problem(exc.status_code, detail, code="invalid", errors=errors)
-    codes = exc.get_codes()
+    codes, wait = exc.get_codes(), _wait(exc)
     return problem(
         exc.status_code,
         str(exc.detail),
         code=codes if isinstance(codes, str) else "error",
-        extra=getattr(exc, "extra", None),
+        extra={**getattr(exc, "extra", {}), **({"retry_after": wait} if wait else {})},
     )
+
+
+def _wait(exc: APIException) -> int | None:
+    """Whole seconds after which the call may be made again; None where that is not known."""
+    wait: float | None = getattr(exc, "wait", None)
+    return None if wait is None else max(1, math.ceil(wait))
 
 
 def _by_field(detail: Any, prefix: str = "") -> dict[str, list[str]]:
@@ -121,8 +142,8 @@ def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpRespons
     replaced = problem(status, detail, code=HTTPStatus(status).name.lower())
     # Django has logged the page that this replaces, and would log this one too.
     replaced._has_been_logged = True  # type: ignore[attr-defined]
-    if allow := response.headers.get("Allow"):
-        replaced.headers["Allow"] = allow
+    for name in response.headers.keys() - {"Content-Type", "Content-Length"}:
+        replaced.headers[name] = response.headers[name]
     return replaced
 
 

@@ -18,6 +18,17 @@ PROBLEM = {
             "description": "Texts by field, where the request was refused.",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
+        "retry_after": {
+            "type": "integer",
+            "description": "Seconds to wait before asking again, where that is known.",
+        },
+        "conversation_id": {"type": "string", "format": "uuid"},
+        "message_id": {"type": "string", "format": "uuid"},
+        "answer_id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "Where a question was kept without an answer: what to retry.",
+        },
     },
     "example": {
         "type": "urn:botgpt:problem:invalid",

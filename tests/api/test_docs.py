@@ -5,6 +5,8 @@ import re
 import pytest
 from django.db import OperationalError, connection
 
+from tests.factories import assert_problem
+
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -27,6 +29,15 @@ def operations(schema):
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 def test_docs_need_no_key(client, path):
     assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "DELETE"])
+def test_docs_can_only_be_read(api, path, method):
+    response = api.generic(method, path)
+
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conversations import streaming, turn
 from conversations.models import Message
 from tests import fake_groq
 from tests.factories import (
@@ -97,6 +98,67 @@ def test_a_broken_stream_ends_in_an_error_and_keeps_what_was_said(
     assert "secret" not in str(events)
     answer = Message.objects.get(pk=error["answer_id"])
     assert (answer.status, answer.error_code, answer.content) == ("failed", code, said)
+
+
+def test_an_error_in_a_stream_is_the_problem_of_a_call_that_is_not_streamed(api, user_id, groq):
+    limited = fake_groq.error(429, {"Retry-After": "7"})
+    groq.script(limited, limited)
+
+    response = create(api, user_id, stream=True)
+    _, _, streamed = events_of(response)[-1]
+    whole = create(api, user_id).json()
+
+    assert streamed["request_id"] == response.headers["X-Request-ID"]
+    assert streamed["retry_after"] == 7
+    theirs = {"request_id", "conversation_id", "message_id", "answer_id"}
+    assert streamed.keys() == whole.keys() > theirs
+    assert all(streamed[name] == whole[name] for name in whole.keys() - theirs)
+
+
+def test_an_error_of_ours_in_a_stream_names_the_turn(api, user_id, groq, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(turn.context, "fit", fail)
+
+    response = create(api, user_id, stream=True)
+    events = events_of(response)
+
+    error = events[-1][2]
+    assert (error["status"], error["code"]) == (500, "internal_error")
+    assert error["title"] == "Internal Server Error"
+    assert error["request_id"] == response.headers["X-Request-ID"]
+    answer = Message.objects.get(pk=error["answer_id"])
+    assert (answer.status, answer.error_code) == ("failed", "internal_error")
+    assert error["conversation_id"] == str(answer.conversation_id)
+    assert error["message_id"] == events[0][2]["message"]["id"]
+    assert "secret" not in str(events)
+
+
+def test_a_stream_that_fails_before_it_begins_ends_in_an_error_too(api, user_id, groq, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(streaming, "turn_body", fail)
+
+    [(_, name, error)] = events_of(create(api, user_id, stream=True))
+
+    assert (name, error["code"]) == ("error", "internal_error")
+    assert Message.objects.filter(pk=error["answer_id"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"), [({"stream": True}, {}), ({}, {"Accept": "text/event-stream"})]
+)
+def test_asking_again_can_be_streamed(api, user_id, groq, body, headers):
+    groq.script(fake_groq.error(500))
+    failed = create(api, user_id).json()
+
+    path = f"/conversations/{failed['conversation_id']}/messages/{failed['answer_id']}/retry"
+    events = events_of(post(api, path, body, **headers))
+
+    assert events[-1][1] == "message.completed"
+    assert events[-1][2]["answer"]["id"] == failed["answer_id"]
 
 
 def test_a_next_question_can_be_streamed(api, user_id, groq):

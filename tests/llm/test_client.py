@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import weakref
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -81,6 +83,8 @@ FAILURES = [
     (fake_groq.error(400), errors.Refused),
     (fake_groq.error(404), errors.ModelGone),
     (fake_groq.error(400, code="model_decommissioned"), errors.ModelGone),
+    (fake_groq.error(400, code="context_length_exceeded"), errors.TooLong),
+    (fake_groq.error(413, code="rate_limit_exceeded"), errors.TooLong),
     (fake_groq.error(408), errors.UpstreamTimeout),
     (fake_groq.html(), errors.BadUpstreamAnswer),
     (fake_groq.empty(), errors.BadUpstreamAnswer),
@@ -152,22 +156,49 @@ def test_the_sdk_retries_as_often_as_told(groq):
 
 
 def test_a_rate_limit_that_outlasts_the_retries_keeps_its_wait(groq):
-    # The SDK waits by the milliseconds, and the caller is told the seconds.
-    limited = fake_groq.error(429, {"Retry-After-Ms": "1", "Retry-After": "7"})
-    groq.script(limited, limited, limited)
+    soon = {"Retry-After-Ms": "1"}
+    groq.script(*[fake_groq.error(429, soon)] * 2, fake_groq.error(429, {"Retry-After": "3"}))
 
     with pytest.raises(errors.RateLimited) as raised:
         complete(client(groq, max_retries=2))
-    assert (raised.value.retry_after, len(groq.received)) == (7, 3)
+    assert (raised.value.retry_after, len(groq.received)) == (3, 3)
 
 
-@pytest.mark.parametrize("header", ["inf", "nan", "1e400", "soon"])
+def in_an_hour():
+    return format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "7"},
+        {"Retry-After": "600"},
+        {"Retry-After-Ms": "7000"},
+        {"Retry-After": "7", "X-Should-Retry": "true"},
+        {"Retry-After": in_an_hour()},
+    ],
+)
+def test_a_long_wait_is_the_callers_and_ends_at_once(groq, ask, status, headers):
+    groq.script(fake_groq.error(status, headers))
+
+    with pytest.raises(errors.LLMError) as raised:
+        ask(client(groq, max_retries=2))
+    assert raised.value.retry_after >= 7
+    assert len(groq.received) == 1
+
+
+@pytest.mark.parametrize(
+    "header", ["inf", "nan", "1e400", "soon", "0", "-3", "Wed, 21 Oct 99999 07:28:00 GMT"]
+)
 def test_a_wait_that_is_no_number_of_seconds_is_left_out(groq, header):
     groq.script(fake_groq.error(429, {"Retry-After": header}))
 
     with pytest.raises(errors.RateLimited) as raised:
         complete(client(groq))
     assert raised.value.retry_after is None
+    assert "second" not in raised.value.detail
 
 
 def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(groq, caplog):

@@ -1,4 +1,4 @@
-"""Conversations, their messages, and the citations of answers."""
+"""Conversations, their messages, and what answers rest on: citations, retrieval, feedback."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -56,6 +56,19 @@ class Conversation(models.Model):
         OPEN_CHAT = "open_chat", "open chat"
         GROUNDED_RAG = "grounded_rag", "grounded in documents"
 
+    class Grounding(models.TextChoices):
+        """What becomes of a grounded question that the documents do not answer."""
+
+        STRICT = "strict", "refused"
+        PREFER = "prefer", "answered from general knowledge, and said so"
+
+    class Rewriting(models.TextChoices):
+        """How the search of a follow-up learns what the conversation is about."""
+
+        OFF = "off", "not at all"
+        TERMS = "terms", "by the words of the turns before"
+        MODEL = "model", "by a small model; by words where there is none"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
@@ -64,6 +77,18 @@ class Conversation(models.Model):
     title = models.CharField(max_length=TITLE_CHARS)
     model = models.CharField(max_length=100)
     system_prompt = models.TextField(blank=True)
+    grounding = models.CharField(
+        max_length=10,
+        choices=Grounding,
+        default=Grounding.STRICT,
+        help_text="What becomes of a question that the documents do not answer.",
+    )
+    query_rewriting = models.CharField(
+        max_length=10,
+        choices=Rewriting,
+        default=Rewriting.MODEL,
+        help_text="How the search of a follow-up learns what the conversation is about.",
+    )
     archived = models.BooleanField(default=False)
     # Kept apart from the choice itself: when a chosen document is deleted, the conversation
     # must not widen to documents that nobody chose.
@@ -150,6 +175,15 @@ class ConversationDocument(models.Model):
         return f"{self.document_id} in {self.conversation_id}"
 
 
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Sets of messages."""
+
+    def with_all_it_rests_on(self) -> "MessageQuerySet":
+        """With citations, feedback and the query, in two database queries."""
+        joined = self.select_related("retrieval", "feedback")
+        return joined.defer("retrieval__candidates").prefetch_related("citations")
+
+
 class Message(models.Model):
     """What the user or the model said."""
 
@@ -166,6 +200,13 @@ class Message(models.Model):
         COMPLETED = "completed"
         FAILED = "failed"
 
+    class Grounding(models.TextChoices):
+        """How far an answer rests on the documents."""
+
+        ANSWERED = "answered"
+        PARTIAL = "partial"
+        NO_EVIDENCE = "no_evidence"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, related_name="messages"
@@ -181,13 +222,24 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cached_tokens = models.PositiveIntegerField(default=0)
+    rewrite_tokens = models.PositiveIntegerField(
+        default=0, help_text="What writing the searches took; its cost is in the answer's."
+    )
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=Decimal(0))
+    grounding = models.CharField(
+        max_length=12,
+        choices=Grounding,
+        blank=True,
+        help_text="How far the answer rests on the documents; empty in open chat.",
+    )
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     context = models.JSONField(
         default=dict, blank=True, help_text="What the prompt held and what was left out."
     )
     started_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[Any] = MessageQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["conversation", "position"]
@@ -201,14 +253,16 @@ class Message(models.Model):
     def is_under_way(self) -> bool:
         """False once it is older than the longest answer can take, so its process has died."""
         attempts = settings.GROQ_MAX_RETRIES + 1
-        longest = timedelta(seconds=(settings.GROQ_TIMEOUT_SECONDS + 10) * attempts)
+        seconds = (settings.GROQ_TIMEOUT_SECONDS + 10) * attempts + settings.GROQ_REWRITE_SECONDS
+        longest = timedelta(seconds=seconds)
         return self.started_at is not None and timezone.now() - self.started_at < longest
 
     def begin_again(self) -> None:
         """From failed back to pending, with nothing left of the former attempt."""
         self.status, self.started_at = self.Status.PENDING, timezone.now()
-        self.content = self.error_code = self.error = ""
+        self.content = self.error_code = self.error = self.grounding = ""
         self.citations.all().delete()
+        Retrieval.objects.filter(message=self).delete()
         self.save()
 
     def mark_failed(self, code: str, detail: str, content: str = "") -> None:
@@ -230,6 +284,13 @@ class Message(models.Model):
         with transaction.atomic():
             if not self._save_unless_deleted():
                 raise Message.DoesNotExist
+            # A document deleted since the search leaves its quote, and must not come back.
+            cited = {one.document_id for one in citations if one.document_id}
+            locked = Document.objects.select_for_update(no_key=True).filter(pk__in=cited)
+            there = set(locked.order_by("pk").values_list("pk", flat=True)) if cited else set()
+            for citation in citations:
+                if citation.document_id not in there:
+                    citation.document_id = None
             Citation.objects.bulk_create(citations)
 
     def _save_unless_deleted(self) -> bool:
@@ -258,11 +319,15 @@ class Citation(models.Model):
     )
     chunk_id = models.UUIDField()
     document_name = models.CharField(max_length=NAME_CHARS)
+    section = models.CharField(max_length=NAME_CHARS, blank=True)
     page = models.PositiveIntegerField()
     char_start = models.PositiveIntegerField(help_text="Where the quote begins in the page's text.")
     char_end = models.PositiveIntegerField()
     quote = models.TextField()
-    score = models.FloatField(help_text="BM25.")
+    score = models.FloatField(help_text="Comparable within one answer.")
+    verified = models.BooleanField(
+        default=False, help_text="When saved, the quote stood at its place in the page's text."
+    )
 
     class Meta:
         ordering: ClassVar = ["message", "number"]
@@ -272,3 +337,62 @@ class Citation(models.Model):
 
     def __str__(self) -> str:
         return f"[{self.number}] {self.document_name}, page {self.page}"
+
+
+class Retrieval(models.Model):
+    """What was searched for before an answer, and what became of each candidate."""
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, primary_key=True, related_name="retrieval"
+    )
+    question = models.TextField(help_text="As the user asked it.")
+    query = models.TextField(help_text="What was searched for, in one text.")
+    searches = models.JSONField(help_text="Each search as a list of texts with their weights.")
+    query_rewriting = models.CharField(max_length=10, help_text="As the conversation had it.")
+    rewriting = models.CharField(max_length=10, help_text="What the searches came from.")
+    rewrite_model = models.CharField(max_length=100, blank=True)
+    rewrite_prompt_tokens = models.PositiveIntegerField(default=0)
+    rewrite_completion_tokens = models.PositiveIntegerField(default=0)
+    rewrite_failure = models.CharField(max_length=40, blank=True)
+    rewrite_ms = models.PositiveIntegerField(default=0)
+    limit = models.PositiveIntegerField(help_text="Passages wanted.")
+    candidates = models.JSONField()
+    duration_ms = models.PositiveIntegerField(help_text="Of the search.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.query
+
+
+class Feedback(models.Model):
+    """What the user thought of an answer, and where the right one stands."""
+
+    class Rating(models.TextChoices):
+        """Thumbs up or down."""
+
+        UP = "up"
+        DOWN = "down"
+
+    message = models.OneToOneField(
+        Message, on_delete=models.CASCADE, primary_key=True, related_name="feedback"
+    )
+    rating = models.CharField(max_length=4, choices=Rating)
+    comment = models.TextField(blank=True)
+    document = models.ForeignKey(
+        Document,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="feedback",
+        help_text="Where the right answer stands.",
+    )
+    page = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["-updated_at"]
+        verbose_name_plural = "feedback"
+
+    def __str__(self) -> str:
+        return self.rating

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,15 +13,16 @@ from django.conf import settings
 from django.db import connections
 from rest_framework.exceptions import NotFound
 
-from conversations import exceptions
-from conversations.citations import cite, match_marks
-from conversations.models import Conversation, Message
+from conversations import evidence, exceptions, provider, rewriting
+from conversations.citations import MarksInStream, NoMarks, cite, match_marks
+from conversations.models import Conversation, Message, Retrieval
+from conversations.rewriting import Searches
 from documents.exceptions import DocumentsNotReady
 from documents.models import Document
-from documents.search import find_passages
 from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError
+from llm.follow_up import Exchange
 from llm.messages import ChatMessage, Completion, Delta
 from llm.passages import Passage
 
@@ -49,23 +49,6 @@ async def in_database(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(call)()
 
 
-@lru_cache(maxsize=8)
-def _groq(api_key: str, base_url: str | None, timeout: int, retries: int) -> GroqClient:
-    return GroqClient(api_key, base_url=base_url, timeout=timeout, max_retries=retries)
-
-
-def groq() -> GroqClient | None:
-    """The client of the model configured; None where there is no key."""
-    if not settings.GROQ_API_KEY:
-        return None
-    return _groq(
-        settings.GROQ_API_KEY,
-        settings.GROQ_BASE_URL,
-        settings.GROQ_TIMEOUT_SECONDS,
-        settings.GROQ_MAX_RETRIES,
-    )
-
-
 async def wait_until_read(document_ids: list[UUID]) -> None:
     """Waits briefly for documents that are still being read. Raises DocumentsNotReady."""
     deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
@@ -88,6 +71,7 @@ class Plan:
     model: str
     messages: tuple[ChatMessage, ...]
     passages: tuple[Passage, ...]
+    query: str
     context: dict[str, Any]
 
 
@@ -97,17 +81,23 @@ class Turn:
     def __init__(self, conversation: Conversation, question: Message, answer: Message) -> None:
         self.conversation, self.question, self.answer = conversation, question, answer
         self.passages: tuple[Passage, ...] = ()
+        self.retrieval: Retrieval | None = None
+
+    @property
+    def grounded(self) -> bool:
+        """True where the answer has to rest on documents."""
+        return bool(self.conversation.mode == Conversation.Mode.GROUNDED_RAG)
 
     async def complete(self) -> None:
         """Gets the whole answer and saves it. Raises ModelFailed or QuestionTooLong."""
         try:
-            plan = await in_database(self._plan)
+            plan = await self._prepare()
             completion = await plan.responder.complete(
                 plan.messages, model=plan.model, max_tokens=settings.ANSWER_TOKENS
             )
             await in_database(self._save, plan, completion)
         except BaseException as error:
-            await self._fail(error, said="")
+            await self.fail(error, said="")
             raise self.told(error) from error
 
     async def stream(self) -> AsyncIterator[str]:
@@ -117,18 +107,20 @@ class Turn:
         """
         said: list[str] = []
         try:
-            plan = await in_database(self._plan)
+            plan = await self._prepare()
+            marks = MarksInStream(len(plan.passages)) if self.grounded else NoMarks()
             yield ""
             async for part in plan.responder.stream(
                 plan.messages, model=plan.model, max_tokens=settings.ANSWER_TOKENS
             ):
-                if isinstance(part, Delta):
-                    said.append(part.text)
-                    yield part.text
-                else:
+                text = marks.feed(part.text) if isinstance(part, Delta) else marks.rest()
+                if text:
+                    said.append(text)
+                    yield text
+                if isinstance(part, Completion):
                     await in_database(self._save, plan, part)
         except BaseException as error:
-            await self._fail(error, said="".join(said))
+            await self.fail(error, said="".join(said))
             if isinstance(error, GeneratorExit):
                 raise
             raise self.told(error) from error
@@ -148,7 +140,7 @@ class Turn:
             return NotFound("The conversation was deleted while the question was answered.")
         return exceptions.AnsweringFailed(extra) if isinstance(error, Exception) else error
 
-    async def _fail(self, error: BaseException, said: str) -> None:
+    async def fail(self, error: BaseException, said: str) -> None:
         """Marks the answer failed, with a reason that the user can read."""
         if isinstance(error, LLMError):
             code, detail = error.code, error.detail
@@ -162,25 +154,48 @@ class Turn:
         await asyncio.shield(in_database(self.answer.mark_failed, code, detail, said))
         logger.warning("answer failed", extra=self._ids() | {"code": code})
 
-    def _plan(self) -> Plan:
-        """Finds the passages and fits the prompt."""
-        grounded = self.conversation.mode == Conversation.Mode.GROUNDED_RAG
-        found = self._find_passages() if grounded else []
-        client = groq()
-        fixed = self._without_model(client, grounded, found)
+    async def _prepare(self) -> Plan:
+        """Finds the passages and fits the prompt; holds no thread while a model is asked."""
+        if not self.grounded:
+            return await in_database(self._plan, self.question.content, [])
+        before: list[Exchange] = []
+        if self.question.position > 0:
+            before = await in_database(rewriting.exchanges, self.conversation, self.question)
+        wanted = Conversation.Rewriting(self.conversation.query_rewriting)
+        searches = await rewriting.write(self.question.content, before, wanted)
+        return await in_database(self._search, searches)
+
+    def _search(self, searches: Searches) -> Plan:
+        """The plan for what these searches find, which is kept as the answer's trace."""
+        scope = list(self.conversation.searched_documents().values_list("pk", flat=True))
+        limit = settings.PASSAGES
+        found = evidence.find(searches, scope, limit)
+        plan = self._plan(searches.query, found.passages)
+        self.retrieval = evidence.keep_trace(
+            self.answer,
+            self.question.content,
+            wanted=self.conversation.query_rewriting,
+            limit=limit,
+            searches=searches,
+            evidence=found,
+            kept=plan.passages,
+        )
+        return plan
+
+    def _plan(self, query: str, found: Sequence[Passage]) -> Plan:
+        """Fits the prompt. Raises QuestionTooLong where it leaves no passage any room."""
         model = catalogue.find(self.conversation.model)
         fitted = context.fit(
-            system=prompts.system(
-                prompts.GROUNDED_RAG if grounded else prompts.OPEN_CHAT,
-                self.conversation.system_prompt,
-            ),
+            system=prompts.system(self._base_prompt(found), self.conversation.system_prompt),
             history=self._history(),
             question=self.question.content,
             passages=[prompts.passage(number, one) for number, one in enumerate(found, start=1)],
-            with_passages=prompts.grounded_question if grounded else lambda asked, _: asked,
+            with_passages=prompts.grounded_question,
             budget=min(model.context_window, settings.CONTEXT_TOKENS) - settings.ANSWER_TOKENS,
             count=lambda text: tokens.estimate(text, model),
         )
+        if found and not fitted.passages_kept:
+            raise context.QuestionTooLong("The question leaves no passage any room.")
         self.passages = tuple(found[: fitted.passages_kept])
         left_out = {
             "prompt_tokens_estimated": fitted.tokens,
@@ -189,31 +204,26 @@ class Turn:
             "passages_kept": fitted.passages_kept,
             "passages_left_out": fitted.passages_left_out,
         }
-        responder = fixed or client
-        assert responder is not None  # without a client there is always a fixed answer
-        return Plan(responder, model.name, fitted.messages, self.passages, left_out)
+        responder = self._responder(query)
+        return Plan(responder, model.name, fitted.messages, self.passages, query, left_out)
 
-    def _find_passages(self) -> list[Passage]:
-        """What the documents hold on the question, or on it and the one before."""
-        scope = list(self.conversation.searched_documents().values_list("pk", flat=True))
-        found = find_passages(self.question.content, scope, settings.PASSAGES)
-        if found:
-            return found
-        before = self.conversation.messages.filter(
-            role=Message.Role.USER, position__lt=self.question.position
-        ).last()
-        return find_passages(before.content, scope, settings.PASSAGES) if before else []
+    def _base_prompt(self, found: Sequence[Passage]) -> str:
+        if not self.grounded:
+            return prompts.OPEN_CHAT
+        if self.conversation.grounding == Conversation.Grounding.STRICT:
+            return prompts.GROUNDED_STRICT
+        return prompts.GROUNDED_PREFER if found else prompts.GENERAL_KNOWLEDGE
 
-    def _without_model(
-        self, client: GroqClient | None, grounded: bool, found: list[Passage]
-    ) -> extractive.Fixed | None:
-        """The answer that needs no model; None where one has to be asked."""
-        if grounded and not found:
+    def _responder(self, query: str) -> GroqClient | extractive.Fixed:
+        """Who answers: the model, or a text that needs none."""
+        client = provider.answering()
+        strict = self.conversation.grounding == Conversation.Grounding.STRICT
+        if self.grounded and not self.passages and (strict or client is None):
             return extractive.Fixed(prompts.NO_EVIDENCE)
         if client is not None:
-            return None
-        if grounded:
-            return extractive.Fixed(extractive.answer(self.question.content, found))
+            return client
+        if self.grounded:
+            return extractive.Fixed(extractive.answer(query, self.passages))
         return extractive.Fixed(prompts.NO_MODEL)
 
     def _history(self) -> list[ChatMessage]:
@@ -229,17 +239,20 @@ class Turn:
 
     def _save(self, plan: Plan, completion: Completion) -> None:
         """Saves the answer with its usage, its context and its citations."""
-        marked = match_marks(completion.text, len(plan.passages))
+        text, marked = completion.text, None
+        if self.grounded:
+            marked = match_marks(text, len(plan.passages))
+            text = marked.text
         usage, answer = completion.usage, self.answer
         answer.model, answer.finish_reason = completion.model, completion.finish_reason
         answer.prompt_tokens = usage.prompt_tokens
         answer.completion_tokens = usage.completion_tokens
         answer.cached_tokens = usage.cached_tokens
-        answer.cost_usd = catalogue.find(plan.model).cost(usage)
-        answer.context = plan.context | {"citations_dropped": marked.dropped}
-        text = marked.text if plan.passages else completion.text
-        numbers = marked.numbers if plan.passages else ()
-        answer.complete(text, cite(answer, numbers, plan.passages, self.question.content))
+        answer.cost_usd += catalogue.find(plan.model).cost(usage)
+        answer.context = plan.context | {"citations_dropped": marked.dropped if marked else 0}
+        answer.grounding = marked.grounding if marked else ""
+        numbers = marked.numbers if marked else ()
+        answer.complete(text, cite(answer, numbers, plan.passages, plan.query))
         logger.info(
             "answer completed",
             extra=self._ids()

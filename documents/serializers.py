@@ -12,10 +12,13 @@ from rest_framework import serializers
 from documents.exceptions import FileTooLarge, UnsupportedFile
 from documents.extraction.kind import sniff
 from documents.models import Chunk, Document
+from llm.retrieval import QUERY_CHARS
 
 Upload = UploadedFile[bytes]
 SEND_FILE = "Send the file as a multipart part named file, with a filename."
 EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
+DOCUMENTS_AT_ONCE = 1_000
+RESULTS_AT_ONCE = 50
 
 
 class OnceSerializer(serializers.Serializer[Any]):
@@ -72,6 +75,15 @@ class UserQuerySerializer(OnceSerializer):
 @extend_schema_field({"type": "string", "format": "uuid", "example": EXAMPLE_USER_ID})
 class UserIdField(IdField):
     """A user as the caller names them; one example, so that calls tried out fit together."""
+
+
+class DocumentIdsField(serializers.ListField):
+    """Ids of documents."""
+
+    child = IdField()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=DOCUMENTS_AT_ONCE, **kwargs)
 
 
 class UploadSerializer(StrictSerializer):
@@ -150,3 +162,51 @@ class ChunkSerializer(serializers.ModelSerializer[Chunk]):
         model = Chunk
         fields: ClassVar = ["id", "ordinal", "text", "token_count", "page_start", "page_end"]
         read_only_fields = fields
+
+
+class SearchSerializer(StrictSerializer):
+    """What to search for, and where."""
+
+    query = TextField(max_length=QUERY_CHARS)
+    user_id = UserIdField(required=False, help_text="Whose documents.")
+    document_ids = DocumentIdsField(
+        default=list, help_text="Where to search; empty means all of the user's documents."
+    )
+    limit = serializers.IntegerField(default=10, min_value=1, max_value=RESULTS_AT_ONCE)
+
+
+class SearchResultSerializer(serializers.Serializer[Any]):
+    """A passage that matches."""
+
+    chunk_id = serializers.UUIDField()
+    document_id = serializers.UUIDField()
+    document_name = serializers.CharField()
+    page_start = serializers.IntegerField()
+    page_end = serializers.IntegerField()
+    section = serializers.CharField(help_text="The heading that it stands under, where known.")
+    score = serializers.FloatField(help_text="Higher is better; comparable within one search.")
+    text = serializers.CharField()
+    highlights = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
+        help_text=(
+            "[start, end] of each word of `text` that matches, in characters (code points), "
+            "end exclusive."
+        ),
+    )
+
+
+class SearchResultsSerializer(serializers.Serializer[Any]):
+    """The passages, best first."""
+
+    query = serializers.CharField()
+    results = SearchResultSerializer(many=True)
+
+
+def find_documents(user: Any, ids: list[Any]) -> list[Document]:
+    """That user's documents of these ids. Raises ValidationError naming those that are not."""
+    found = list(Document.objects.filter(user=user, pk__in=ids))
+    missing = sorted({str(one) for one in ids} - {str(document.pk) for document in found})
+    if missing:
+        text = f"This user has no such document: {', '.join(missing[:5])}."
+        raise serializers.ValidationError({"document_ids": [text]})
+    return found

@@ -6,6 +6,7 @@ from documents import views
 
 urlpatterns = [
     path("documents", views.DocumentList.as_view()),
+    path("search", views.DocumentSearch.as_view()),
     path("documents/<uuid:pk>", views.DocumentDetail.as_view()),
     path("documents/<uuid:pk>/chunks", views.ChunkList.as_view()),
     path("documents/<uuid:pk>/file", views.DocumentFile.as_view()),

@@ -1,5 +1,6 @@
 """The documents' part of the API."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -12,21 +13,27 @@ from drf_spectacular.utils import (
     extend_schema,
     extend_schema_view,
 )
-from rest_framework import generics, status
+from rest_framework import generics, serializers, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from documents.highlights import find_highlights
 from documents.models import Chunk, Document
+from documents.search import search
 from documents.serializers import (
     EXAMPLE_USER_ID,
     ChunkSerializer,
     DocumentSerializer,
+    SearchResultsSerializer,
+    SearchSerializer,
     UploadSerializer,
     UserQuerySerializer,
+    find_documents,
 )
 from documents.tasks import defer_ingestion
+from llm.retrieval import Query
 
 USER_ID = OpenApiParameter(
     "user_id",
@@ -203,3 +210,70 @@ class DocumentFile(Scoped, generics.GenericAPIView[Document]):
             filename=document.name,
             content_type="application/octet-stream",
         )
+
+
+SEARCH_EXAMPLES = [
+    OpenApiExample(
+        "Search",
+        value={"user_id": EXAMPLE_USER_ID, "query": "net sales of iPhone", "limit": 5},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "Passages",
+        value={
+            "query": "net sales of iPhone",
+            "results": [
+                {
+                    "chunk_id": "0199f0c2-b7c4-7a51-9d55-0d3f9a2b4c6d",
+                    "document_id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
+                    "document_name": "annual-report.pdf",
+                    "page_start": 24,
+                    "page_end": 24,
+                    "section": "Products and Services Performance",
+                    "score": 11.7,
+                    "text": "Net sales of iPhone fell in 2019 …",
+                    "highlights": [[0, 3], [4, 9], [13, 19]],
+                }
+            ],
+        },
+        response_only=True,
+    ),
+]
+
+
+class DocumentSearch(Scoped):
+    """Search without a conversation."""
+
+    @extend_schema(
+        operation_id="search",
+        summary="Search documents for passages",
+        description=(
+            "The passages that a grounded conversation would answer from, best first, without an "
+            "answer. Documents that are not `ready` are not searched. Keeps nothing."
+        ),
+        request=SearchSerializer,
+        responses=SearchResultsSerializer,
+        examples=SEARCH_EXAMPLES,
+    )
+    def post(self, request: Request) -> Response:
+        """Four queries, however much is found."""
+        asked = SearchSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        query, limit = asked.validated_data["query"], asked.validated_data["limit"]
+        ids = self._document_ids(asked.validated_data)
+        passages = search([Query(((query, 1.0),))], ids, limit).passages
+        highlights = find_highlights(query, passages)
+        found = [
+            {**asdict(passage), "highlights": spans}
+            for passage, spans in zip(passages, highlights, strict=True)
+        ]
+        return Response(SearchResultsSerializer({"query": query, "results": found}).data)
+
+    def _document_ids(self, asked: dict[str, Any]) -> list[UUID]:
+        """Where to search. Raises ValidationError for an unnamed user or others' documents."""
+        user_id = self.caller.scope(asked.get("user_id"))
+        if user_id is None:
+            raise serializers.ValidationError({"user_id": ["Say whose documents to search."]})
+        if asked["document_ids"]:
+            return [document.pk for document in find_documents(user_id, asked["document_ids"])]
+        return list(Document.objects.visible_to(user_id).ready().values_list("pk", flat=True))

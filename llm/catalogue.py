@@ -31,6 +31,8 @@ class Model:
     # o200k_base counts text as gpt-oss does, which only adds special tokens to it. For Llama
     # nothing public is exact, so its counts get a margin.
     token_margin: float = 1.0
+    # Thinks before it answers; the thoughts are paid as completion tokens.
+    reasons: bool = False
 
     def cost(self, usage: Usage) -> Decimal:
         """What this usage costs, in USD."""
@@ -55,8 +57,8 @@ _ALL = (
         Decimal("0.08"),
         token_margin=1.15,
     ),
-    Model("openai/gpt-oss-120b", 131_072, 65_536, Decimal("0.15"), Decimal("0.60")),
-    Model("openai/gpt-oss-20b", 131_072, 65_536, Decimal("0.075"), Decimal("0.30")),
+    Model("openai/gpt-oss-120b", 131_072, 65_536, Decimal("0.15"), Decimal("0.60"), reasons=True),
+    Model("openai/gpt-oss-20b", 131_072, 65_536, Decimal("0.075"), Decimal("0.30"), reasons=True),
 )
 MODELS = {model.name: model for model in _ALL}
 DEFAULT = _ALL[0].name

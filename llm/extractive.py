@@ -11,6 +11,12 @@ from llm.messages import ChatMessage, Completion, Delta, Usage
 from llm.passages import Passage
 
 QUOTED_PASSAGES = 3
+# Said where the passages share little with the question. Over 400 SQuAD questions to the right
+# articles and 400 to others, coverage was below 0.2 for 0.3% and 26%, below 0.4 for 13% and 81%.
+DOUBT = "The documents do not seem to answer this."
+REFUSED_BELOW = 0.2
+DOUBTED_BELOW = 0.4
+OWN_MARK = re.compile(r"\[(\d[\d\s,]*)\]")
 QUOTE_CHARS = 420
 # A quote is a run of at most this many segments; a table row and its neighbours, or a sentence.
 QUOTE_SEGMENTS = 5
@@ -26,57 +32,17 @@ AMOUNT = re.compile(
 # Years and page furniture are no amounts: one has a separator, a sign, or five digits.
 NUMBER = re.compile(r"[$€£]\s?\d[\d,.]*|\d+[,.]\d[\d,.]*|\d+\s?%|\d{5,}")
 AMOUNT_WEIGHT = 0.5
+STEM_CHARS = 6
 # A character more costs little: it decides between parts that share as much.
 LENGTH_COST = 0.001
 # Words too common to tell one line from another, for choosing a quote only.
 COMMON = frozenset(
-    [
-        "a",
-        "about",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "in",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "their",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
+    WORD.findall(
+        "a about an and any are as at be been being but by can could did do does for from had has "
+        "have he her him his how i if in is it its many more most much no not of on or s she "
+        "should so some such than that the their then there these they this to was we were what "
+        "when where which who why will with would you your"
+    )
 )
 
 
@@ -91,16 +57,38 @@ class Span:
 
 def answer(question: str, passages: Sequence[Passage]) -> str:
     """Quotes what fits best as Markdown, each quote with its [n], document and page."""
+    fit = coverage(question, passages)
+    if fit < REFUSED_BELOW:
+        return f"{DOUBT} Try other words, or add a document that covers it."
     quotes = [(quote(question, passage, passages), n) for n, passage in enumerate(passages, 1)]
     quotes.sort(key=lambda pair: (-pair[0].score, pair[1]))
     parts: dict[str, str] = {}
     for span, number in quotes:
         passage = passages[number - 1]
-        text = " ".join(passage.text[span.start : span.end].split())
+        text = _quoted(passage.text[span.start : span.end])
         page, _ = passage.page_at(span.start)
         # Chunks overlap: the same words are quoted once.
         parts.setdefault(text, f"> {text}\n\n[{number}] {passage.document_name}, page {page}")
-    return "The documents say:\n\n" + "\n\n".join(list(parts.values())[:QUOTED_PASSAGES])
+    lead = f"{DOUBT} The closest passages:" if fit < DOUBTED_BELOW else "The documents say:"
+    return f"{lead}\n\n" + "\n\n".join(list(parts.values())[:QUOTED_PASSAGES])
+
+
+def coverage(question: str, passages: Sequence[Passage]) -> float:
+    """How much of what a question names the best passage holds, from 0 to 1.
+
+    Its words count by how few of the passages hold them; 1 for a question that names nothing.
+    """
+    weights = _weights(question, passages)
+    total = sum(weights.values())
+    if not total:
+        return 1.0
+    held = [sum(weights[s] for s in weights.keys() & _stems(one.text)) for one in passages]
+    return max(held, default=0.0) / total
+
+
+def _quoted(text: str) -> str:
+    """On one line of Markdown; a [3] of the document's own is shown as such and is no mark."""
+    return OWN_MARK.sub(r"\\[\1\\]", " ".join(text.split()))
 
 
 def quote(question: str, passage: Passage, among: Sequence[Passage]) -> Span:
@@ -152,9 +140,13 @@ def _weights(question: str, among: Sequence[Passage]) -> dict[str, float]:
 
 
 def _stems(text: str) -> set[str]:
-    """Lower-case words without common ones; a plural s is dropped so that forms meet."""
+    """The beginnings of words in lower case, so that their forms meet; without common ones."""
     words = {word.lower() for word in WORD.findall(text)} - COMMON
-    return {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words}
+    return {_singular(word)[:STEM_CHARS] for word in words}
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if 3 < len(word) <= STEM_CHARS and word.endswith("s") else word
 
 
 def _trimmed(text: str, span: Span) -> Span:

@@ -43,6 +43,31 @@ class Migration(migrations.Migration):
                 ("title", models.CharField(max_length=200)),
                 ("model", models.CharField(max_length=100)),
                 ("system_prompt", models.TextField(blank=True)),
+                (
+                    "grounding",
+                    models.CharField(
+                        choices=[
+                            ("strict", "refused"),
+                            ("prefer", "answered from general knowledge, and said so"),
+                        ],
+                        default="strict",
+                        help_text="What becomes of a question that the documents do not answer.",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "query_rewriting",
+                    models.CharField(
+                        choices=[
+                            ("off", "not at all"),
+                            ("terms", "by the words of the turns before"),
+                            ("model", "by a small model; by words where there is none"),
+                        ],
+                        default="model",
+                        help_text="How the search of a follow-up learns what the conversation is about.",
+                        max_length=10,
+                    ),
+                ),
                 ("archived", models.BooleanField(default=False)),
                 (
                     "all_documents",
@@ -139,8 +164,28 @@ class Migration(migrations.Migration):
                 ("completion_tokens", models.PositiveIntegerField(default=0)),
                 ("cached_tokens", models.PositiveIntegerField(default=0)),
                 (
+                    "rewrite_tokens",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="What writing the searches took; its cost is in the answer's.",
+                    ),
+                ),
+                (
                     "cost_usd",
                     models.DecimalField(decimal_places=8, default=Decimal("0"), max_digits=14),
+                ),
+                (
+                    "grounding",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("answered", "Answered"),
+                            ("partial", "Partial"),
+                            ("no_evidence", "No Evidence"),
+                        ],
+                        help_text="How far the answer rests on the documents; empty in open chat.",
+                        max_length=12,
+                    ),
                 ),
                 ("duration_ms", models.PositiveIntegerField(blank=True, null=True)),
                 (
@@ -181,6 +226,7 @@ class Migration(migrations.Migration):
                 ("number", models.PositiveIntegerField(help_text="The n of [n] in the answer.")),
                 ("chunk_id", models.UUIDField()),
                 ("document_name", models.CharField(max_length=255)),
+                ("section", models.CharField(blank=True, max_length=255)),
                 ("page", models.PositiveIntegerField()),
                 (
                     "char_start",
@@ -190,7 +236,14 @@ class Migration(migrations.Migration):
                 ),
                 ("char_end", models.PositiveIntegerField()),
                 ("quote", models.TextField()),
-                ("score", models.FloatField(help_text="BM25.")),
+                ("score", models.FloatField(help_text="Comparable within one answer.")),
+                (
+                    "verified",
+                    models.BooleanField(
+                        default=False,
+                        help_text="When saved, the quote stood at its place in the page's text.",
+                    ),
+                ),
                 (
                     "document",
                     models.ForeignKey(
@@ -211,6 +264,84 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["message", "number"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Retrieval",
+            fields=[
+                (
+                    "message",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="retrieval",
+                        serialize=False,
+                        to="conversations.message",
+                    ),
+                ),
+                ("question", models.TextField(help_text="As the user asked it.")),
+                ("query", models.TextField(help_text="What was searched for, in one text.")),
+                (
+                    "searches",
+                    models.JSONField(
+                        help_text="Each search as a list of texts with their weights."
+                    ),
+                ),
+                (
+                    "query_rewriting",
+                    models.CharField(help_text="As the conversation had it.", max_length=10),
+                ),
+                (
+                    "rewriting",
+                    models.CharField(help_text="What the searches came from.", max_length=10),
+                ),
+                ("rewrite_model", models.CharField(blank=True, max_length=100)),
+                ("rewrite_prompt_tokens", models.PositiveIntegerField(default=0)),
+                ("rewrite_completion_tokens", models.PositiveIntegerField(default=0)),
+                ("rewrite_failure", models.CharField(blank=True, max_length=40)),
+                ("rewrite_ms", models.PositiveIntegerField(default=0)),
+                ("limit", models.PositiveIntegerField(help_text="Passages wanted.")),
+                ("candidates", models.JSONField()),
+                ("duration_ms", models.PositiveIntegerField(help_text="Of the search.")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Feedback",
+            fields=[
+                (
+                    "message",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="feedback",
+                        serialize=False,
+                        to="conversations.message",
+                    ),
+                ),
+                (
+                    "rating",
+                    models.CharField(choices=[("up", "Up"), ("down", "Down")], max_length=4),
+                ),
+                ("comment", models.TextField(blank=True)),
+                ("page", models.PositiveIntegerField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "document",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Where the right answer stands.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="feedback",
+                        to="documents.document",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "feedback",
+                "ordering": ["-updated_at"],
             },
         ),
         migrations.AddConstraint(

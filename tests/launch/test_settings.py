@@ -47,6 +47,7 @@ def check(**variables):
         ("DATABASE_URL", "mysql://x"),
         ("ANSWER_TOKENS", "99999999"),
         ("GROQ_MODEL", "gpt-4"),
+        ("GROQ_REWRITE_MODEL", "gpt-4"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

@@ -1,0 +1,128 @@
+"""From a question to the searches of its turn."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.conf import settings
+
+from conversations import provider
+from conversations.models import Conversation, Message
+from llm import catalogue, follow_up, prompts
+from llm.client import GroqClient
+from llm.errors import LLMError, UpstreamTimeout
+from llm.follow_up import Exchange, Leaning
+from llm.messages import Completion, Usage
+from llm.retrieval import Query
+
+logger = logging.getLogger(__name__)
+
+# Three short searches, and the little that a reasoning model thinks before them.
+REWRITE_TOKENS = 400
+
+Rewriting = Conversation.Rewriting
+NOTHING = Usage(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the model that writes searches took; `failure` is the code of why it was in vain."""
+
+    model: str = ""
+    usage: Usage = NOTHING
+    failure: str = ""
+    milliseconds: int = 0
+
+    @property
+    def cost(self) -> Decimal:
+        """In USD."""
+        return catalogue.find(self.model).cost(self.usage) if self.model else Decimal(0)
+
+
+NOT_ASKED = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """What to search for. `query` says it in one text; `rewriting` is how it came about."""
+
+    query: str
+    queries: tuple[Query, ...]
+    rewriting: Rewriting = Rewriting.OFF
+    asked: Asked = NOT_ASKED
+
+
+async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting) -> Searches:
+    """The searches for a question after these exchanges; by a model where that is wanted.
+
+    Falls back on the words of the turns before whenever the model fails or takes too long.
+    """
+    client = provider.rewriting() if rewriting == Rewriting.MODEL else None
+    if client is None or not before or follow_up.leaning(question) is Leaning.NOT:
+        return by_terms(question, before, rewriting)
+    started = time.perf_counter()
+    model = catalogue.find(settings.GROQ_REWRITE_MODEL)
+    usage, failure = NOTHING, ""
+    try:
+        completion = await _ask(client, model, question, before)
+        usage = completion.usage
+        rewritten = follow_up.parsed(completion.text)
+    except LLMError as error:
+        failure = error.code
+    except follow_up.Unusable as error:
+        failure = str(error)
+    milliseconds = int((time.perf_counter() - started) * 1000)
+    asked = Asked(model.name, usage, failure, milliseconds)
+    if failure:
+        logger.warning("rewriting failed", extra={"code": failure, "ms": milliseconds})
+        return by_terms(question, before, rewriting, asked)
+    queries = tuple(follow_up.queries(question, rewritten))
+    return Searches(rewritten.question, queries, Rewriting.MODEL, asked)
+
+
+def by_terms(
+    question: str, before: Sequence[Exchange], rewriting: Rewriting, asked: Asked = NOT_ASKED
+) -> Searches:
+    """The searches for a question that need no model."""
+    if rewriting == Rewriting.OFF:
+        return Searches(question, (Query(((question, 1.0),)),), Rewriting.OFF, asked)
+    query = follow_up.carried(question, before)
+    return Searches(follow_up.stated(query), (query,), Rewriting.TERMS, asked)
+
+
+async def _ask(
+    client: GroqClient, model: catalogue.Model, question: str, before: Sequence[Exchange]
+) -> Completion:
+    """Raises LLMError, UpstreamTimeout once the whole of it takes too long."""
+    try:
+        async with asyncio.timeout(settings.GROQ_REWRITE_SECONDS):
+            return await client.complete(
+                prompts.rewrite(question, before),
+                model=model.name,
+                max_tokens=REWRITE_TOKENS,
+                effort="low" if model.reasons else None,
+            )
+    except TimeoutError as error:
+        raise UpstreamTimeout() from error
+
+
+def exchanges(conversation: Conversation, question: Message) -> list[Exchange]:
+    """The answered questions right before this one, oldest first; two database queries."""
+    rows = (
+        conversation.messages.filter(position__lt=question.position)
+        .order_by("-position")
+        .prefetch_related("citations")[: 2 * follow_up.EXCHANGES]
+    )
+    said = sorted(rows, key=lambda message: message.position)
+    pairs = zip(said[::2], said[1::2], strict=False)
+    return [Exchange(asked.content, answer.content, _cited(answer)) for asked, answer in pairs]
+
+
+def _cited(answer: Message) -> tuple[str, ...]:
+    """The sections and the words that an answer cited, each once."""
+    citations = answer.citations.all()
+    texts = [text for one in citations for text in (one.section, one.quote) if text]
+    return tuple(dict.fromkeys(texts))

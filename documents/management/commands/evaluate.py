@@ -1,0 +1,156 @@
+"""`manage.py evaluate`: how well search finds the evidence of questions about a folder."""
+
+import logging
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.files import File
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from documents.evaluation import (
+    DEPTH,
+    QuestionError,
+    Report,
+    Scope,
+    ask,
+    find_files,
+    find_questions,
+    read_questions,
+)
+from documents.extraction.kind import HEAD_BYTES, sniff
+from documents.ingestion import ingest
+from documents.models import Document
+from documents.search import search
+from llm.passages import Passage
+from llm.retrieval import Query
+
+# A user of its own, so that evaluations touch nobody's documents.
+EVALUATOR = UUID("e7a10a7e-0000-4000-8000-000000000000")
+
+
+class Command(BaseCommand):
+    """Ingests what is missing, asks every question, and prints the numbers."""
+
+    help = """\
+Measure search on a folder of documents (PDF, TXT, MD) with questions, one JSON object a line:
+
+  {"question": "What were net sales?", "document": "report.pdf", "pages": [24, 31]}
+  {"question": "When does it open?", "text": "opens at nine", "id": "opening"}
+
+document: a file's name below the folder; pages (or page): from 1; text: words of the document,
+or a list of such. A passage is a hit when it is of the document and touches ANY of the pages or
+holds ANY of the texts (line ends do not matter); with a document alone, any of its passages is.
+
+Prints recall@1, @3, @5 and @10 (the share of questions with a hit that high), MRR@10 (the mean
+of 1 / rank of the first hit), and the questions whose hit came late or not at all.
+"""
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
+        """Keeps the line ends of the help."""
+        kwargs["formatter_class"] = RawDescriptionHelpFormatter
+        return super().create_parser(*args, **kwargs)
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declares PATH, QUESTIONS, --scope, --user, --anew and --json."""
+        parser.add_argument("path", type=Path, metavar="PATH", help="the folder")
+        parser.add_argument(
+            "questions",
+            type=Path,
+            nargs="?",
+            metavar="QUESTIONS",
+            help="the questions (default: the one .jsonl file in the folder)",
+        )
+        parser.add_argument(
+            "--scope",
+            type=Scope,
+            choices=list(Scope),
+            default=Scope.ALL,
+            help="search all documents of the folder (default), or the question's own alone",
+        )
+        parser.add_argument(
+            "--user",
+            type=UUID,
+            default=EVALUATOR,
+            help=f"whose documents they become (default: {EVALUATOR})",
+        )
+        parser.add_argument(
+            "--anew", action="store_true", help="read again the documents that are already there"
+        )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises CommandError where the folder or the questions cannot be used."""
+        # The report says the same, and log lines would break the bar.
+        logging.getLogger("documents.ingestion").setLevel(logging.ERROR)
+        folder: Path = options["path"]
+        if not folder.is_dir():
+            raise CommandError(f"{folder} is no folder.")
+        files = find_files(folder)
+        if not files:
+            raise CommandError(f"{folder} holds no PDF, TXT or MD file.")
+        try:
+            path = options["questions"] or find_questions(folder)
+            questions = read_questions(path, list(files), options["scope"])
+        except QuestionError as error:
+            raise CommandError(str(error)) from error
+        silent = None if options["verbosity"] else True
+        user = get_user_model().objects.known_as(options["user"])
+        documents, unread = _ingest(user, files, anew=options["anew"], silent=silent)
+        ids = {name: document.pk for name, document in documents.items()}
+        outcomes = tqdm(
+            ask(questions, _search, ids, options["scope"]),
+            desc="asking",
+            total=len(questions),
+            unit="question",
+            disable=silent,
+        )
+        distinct = {document.pk: document for document in documents.values()}
+        report = Report(
+            scope=options["scope"],
+            documents=len(distinct),
+            chunks=sum(document.chunk_count for document in distinct.values()),
+            outcomes=tuple(outcomes),
+            unread=tuple(unread.items()),
+        )
+        self.stdout.write(report.as_json() if options["json"] else report.as_text())
+
+
+def _search(text: str, ids: Sequence[UUID]) -> list[Passage]:
+    return search([Query(((text, 1.0),))], ids, DEPTH).passages
+
+
+def _ingest(
+    user: Any, files: Mapping[str, Path], *, anew: bool, silent: bool | None
+) -> tuple[dict[str, Document], dict[str, str]]:
+    """The documents by name, all readable ones ready; and why the others are not."""
+    documents: dict[str, Document] = {}
+    unread: dict[str, str] = {}
+    with tqdm(files.items(), desc="reading", unit="file", disable=silent) as bar:
+        for name, path in bar:
+            document = _take(user, path, anew=anew)
+            if document is None:
+                unread[name] = "neither a PDF nor plain text"
+            elif document.status == Document.Status.FAILED:
+                unread[name] = f"{document.error_code}: {document.error}"
+            else:
+                documents[name] = document
+    return documents, unread
+
+
+def _take(user: Any, path: Path, *, anew: bool) -> Document | None:
+    """The document a file becomes or already is; None for a file that we take no such of."""
+    with path.open("rb") as stream:
+        kind = sniff(stream.read(HEAD_BYTES))
+        if kind is None:
+            return None
+        file = File(stream, name=path.name)
+        document, created = Document.objects.keep(user, path.name, kind, file, ingest)
+    unfinished = document.status in (Document.Status.PENDING, Document.Status.PROCESSING)
+    if not created and (anew or unfinished):
+        ingest(document)
+    return document

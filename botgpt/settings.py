@@ -1,5 +1,6 @@
 """Every setting of the product. Variables are documented in `.env.example`, in this order."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,15 @@ STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 SERVESTATIC_USE_FINDERS = not STATIC_ROOT.is_dir()
 SERVESTATIC_AUTOREFRESH = False
 
+# How many a process reads at once: at least two, so that a slow one holds up nobody; each takes a
+# connection.
+DOCUMENTS_AT_ONCE = env.integer(
+    "DOCUMENTS_AT_ONCE",
+    max(1, min(max(2, os.cpu_count() or 1), DATABASE_POOL_SIZE - 1)),
+    minimum=1,
+)
 # Jobs that are done would pile up: what they did is told by their documents.
-PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful"}
+PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful", "concurrency": DOCUMENTS_AT_ONCE}
 
 # --- Documents --------------------------------------------------------------------------------
 
@@ -184,6 +192,12 @@ except catalogue.UnknownModel as error:
     raise ImproperlyConfigured(f"GROQ_MODEL: {error}") from None
 GROQ_TIMEOUT_SECONDS = env.integer("GROQ_TIMEOUT_SECONDS", 60, minimum=1)
 GROQ_MAX_RETRIES = env.integer("GROQ_MAX_RETRIES", 2)
+GROQ_REWRITE_MODEL = env.text("GROQ_REWRITE_MODEL", "openai/gpt-oss-20b")
+try:
+    catalogue.find(GROQ_REWRITE_MODEL)
+except catalogue.UnknownModel as error:
+    raise ImproperlyConfigured(f"GROQ_REWRITE_MODEL: {error}") from None
+GROQ_REWRITE_SECONDS = env.integer("GROQ_REWRITE_SECONDS", 3, minimum=1)
 ANSWER_TOKENS = env.integer("ANSWER_TOKENS", 2048, minimum=16)
 CONTEXT_TOKENS = env.integer("CONTEXT_TOKENS", 16_000, minimum=1024)
 if ANSWER_TOKENS * 2 > CONTEXT_TOKENS:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -100,7 +100,7 @@ class Turn:
             await self.fail(error, said="")
             raise self.told(error) from error
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """Yields "" once the passages are known, then the answer's text as it comes.
 
         The answer is saved when it ends, whole or not. Raises as `complete` does.

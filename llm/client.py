@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import groq
 import httpx
@@ -50,13 +50,15 @@ class GroqClient:
         *,
         model: str,
         max_tokens: int,
+        effort: Literal["low", "medium", "high"] | None = None,
     ) -> Completion:
-        """The whole answer. Raises LLMError."""
+        """The whole answer. Raises LLMError. `effort` is for models that reason first."""
         with _mapped_errors():
             answer = await self._sdk().chat.completions.create(
                 messages=_as_sent(messages),
                 model=model,
                 max_completion_tokens=max_tokens,
+                reasoning_effort=effort or groq.omit,
             )
             if not hasattr(answer, "choices") or not answer.choices:
                 raise errors.BadUpstreamAnswer()

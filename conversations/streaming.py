@@ -1,7 +1,8 @@
 """An answer as server-sent events."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -9,7 +10,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
-from conversations.serializers import MessageSerializer, PassageSerializer, turn_body
+from conversations.serializers import answer_body, retrieval_body, turn_body
 from conversations.turn import Turn, in_database
 
 
@@ -24,30 +25,31 @@ def event_stream(turn: Turn, *, opened: bool) -> StreamingHttpResponse:
 async def _events(turn: Turn, opened: bool) -> AsyncIterator[bytes]:
     """Numbered events; the id is `<answer id>:<number>`, from 1."""
     number = 0
-    async for name, data in _named(turn, opened):
-        number += 1
-        text = json.dumps(data, cls=JSONEncoder, ensure_ascii=False)
-        yield f"id: {turn.answer.pk}:{number}\nevent: {name}\ndata: {text}\n\n".encode()
+    # Closed here and now where the client leaves, not whenever memory is tidied up.
+    async with aclosing(_named(turn, opened)) as events:
+        async for name, data in events:
+            number += 1
+            text = json.dumps(data, cls=JSONEncoder, ensure_ascii=False)
+            yield f"id: {turn.answer.pk}:{number}\nevent: {name}\ndata: {text}\n\n".encode()
 
 
-async def _named(turn: Turn, opened: bool) -> AsyncIterator[tuple[str, Any]]:
-    parts = turn.stream()
+async def _named(turn: Turn, opened: bool) -> AsyncGenerator[tuple[str, Any]]:
     try:
-        yield "message.created", await in_database(turn_body, turn, opened)
-        async for text in parts:
-            if text == "":
-                yield "retrieval", {"passages": PassageSerializer(turn.passages, many=True).data}
-            else:
-                yield "delta", {"text": text}
-        yield "message.completed", {"answer": await in_database(_answer, turn)}
+        try:
+            yield "message.created", await in_database(turn_body, turn, opened)
+        except BaseException as error:
+            # The turn, which settles its answer by itself, has not begun yet.
+            await turn.fail(error, said="")
+            raise
+        async with aclosing(turn.stream()) as parts:
+            async for text in parts:
+                if text == "":
+                    yield "retrieval", retrieval_body(turn)
+                else:
+                    yield "delta", {"text": text}
+        yield "message.completed", {"answer": await in_database(answer_body, turn)}
     except Exception as error:
         yield "error", await in_database(_problem, turn, error)
-    finally:
-        await parts.aclose()  # type: ignore[attr-defined]
-
-
-def _answer(turn: Turn) -> Any:
-    return MessageSerializer(turn.answer).data
 
 
 def _problem(turn: Turn, error: Exception) -> Any:

@@ -1,9 +1,11 @@
 """Answers as server-sent events."""
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from conversations import streaming, turn
-from conversations.models import Message
+from conversations.models import Conversation, Message
+from conversations.turn import Turn
 from tests import fake_groq
 from tests.factories import (
     assert_problem,
@@ -144,7 +146,26 @@ def test_a_stream_that_fails_before_it_begins_ends_in_an_error_too(api, user_id,
     [(_, name, error)] = events_of(create(api, user_id, stream=True))
 
     assert (name, error["code"]) == ("error", "internal_error")
-    assert Message.objects.filter(pk=error["answer_id"]).exists()
+    assert Message.objects.get(pk=error["answer_id"]).status == "failed"
+
+
+@pytest.mark.parametrize("events", [1, 2, 3])
+def test_a_client_that_leaves_at_any_event_leaves_no_answer_pending(user_id, groq, events):
+    opened = Conversation.objects.open(
+        user=make_user(user_id), content="Hi", documents=[], model="llama-3.3-70b-versatile"
+    )
+    # The test client wraps what it is given, and would close it only when the test is over.
+    parts = streaming.event_stream(Turn(*opened), opened=True)._iterator
+
+    async def leave():
+        for _ in range(events):
+            await anext(parts)
+        await parts.aclose()
+
+    async_to_sync(leave)()
+
+    answer = Message.objects.get(role="assistant")
+    assert (answer.status, answer.error_code) == ("failed", "interrupted")
 
 
 @pytest.mark.parametrize(

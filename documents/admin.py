@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from documents.models import Chunk, Document
+from documents.tasks import defer_ingestion
 
 CHUNKS_SHOWN = 20
 USED_BY = "Those that chose it. A grounded conversation that chose none searches all its user has."
@@ -46,6 +47,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "title", "id", "user__username", "sha256")
+    actions = ("reprocess",)
     fieldsets = (
         (None, {"fields": ("name", "id", "title", "user", "kind", "file_size", "sha256")}),
         ("Reading", {"fields": ("status", "progress", "error_code", "error", "language")}),
@@ -69,6 +71,19 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """The documents alone: what goes with each is thousands of rows."""
         return [str(document) for document in objs], {"documents": len(objs)}, set(), []
+
+    def has_reprocess_permission(self, request: HttpRequest) -> bool:
+        """For staff who may change documents, though only so."""
+        return request.user.has_perm("documents.change_document")
+
+    @admin.action(description="Reprocess", permissions=["reprocess"])
+    def reprocess(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """Has them read again; those under way are left alone."""
+        deferred = sum(document.read_again(defer_ingestion) for document in queryset)
+        under_way = len(queryset) - deferred
+        text = f"{deferred} documents will be read again"
+        text += f"; {under_way} are being read already." if under_way else "."
+        self.message_user(request, text, messages.WARNING if under_way else messages.SUCCESS)
 
     @admin.display(ordering="user")
     def owner(self, document: Document) -> SafeString:

@@ -23,3 +23,11 @@ class DocumentsNotReady(APIException):
 
     status_code = 409
     default_code = "documents_not_ready"
+
+
+class DocumentUnderWay(APIException):
+    """The document waits to be read already, or is being read."""
+
+    status_code = 409
+    default_code = "document_under_way"
+    default_detail = "The document is being read: wait until it is ready or failed."

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.files import File
 from django.db import IntegrityError, connection, models, transaction
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from uuid_utils.compat import uuid7
 
 from documents.extraction.text import clean
@@ -54,6 +54,19 @@ class DocumentQuerySet(models.QuerySet["Document"]):
     def ready(self) -> "DocumentQuerySet":
         """Those that questions can be asked about."""
         return self.filter(status=Document.Status.READY)
+
+    def fail(self, code: str, detail: str) -> int:
+        """Ends their reading; `detail` tells what to do. Returns how many there are.
+
+        What was read at an earlier time still serves: such a document is ready again.
+        """
+        status, has_text = Document.Status, Q(chunk_count__gt=0)
+        return self.update(
+            status=Case(When(has_text, then=Value(status.READY)), default=Value(status.FAILED)),
+            pages_done=Case(When(has_text, then="page_count"), default="pages_done"),
+            error_code=code,
+            error=detail,
+        )
 
     def keep(
         self,
@@ -152,9 +165,28 @@ class Document(models.Model):
         """A worker has taken it up."""
         self._change(status=self.Status.PROCESSING, pages_done=0)
 
+    def mark_pending(self) -> None:
+        """It waits for its next attempt."""
+        self._change(status=self.Status.PENDING)
+
     def mark_failed(self, code: str, detail: str) -> None:
         """It cannot be read; `detail` tells the uploader what to do."""
-        self._change(status=self.Status.FAILED, error_code=code, error=detail)
+        if Document.objects.filter(pk=self.pk).fail(code, detail):
+            self.refresh_from_db(fields=["status", "pages_done", "error_code", "error"])
+
+    def read_again(self, then: "Callable[[Document], None]") -> bool:
+        """Makes it pending and runs `then` on it, in one transaction; False if it is under way.
+
+        Until the new text replaces the old one, in one transaction, it is not searched.
+        """
+        at_rest = Document.objects.filter(pk=self.pk, status__in=["ready", "failed"])
+        fresh = {"status": self.Status.PENDING, "pages_done": 0, "error_code": "", "error": ""}
+        with transaction.atomic():
+            if not at_rest.update(**fresh):
+                return False
+            then(self)
+        self.refresh_from_db()
+        return True
 
     def _change(self, **fields: Any) -> None:
         """Sets these fields here and in the row; a document deleted meanwhile stays deleted."""

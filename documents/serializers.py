@@ -17,7 +17,7 @@ from llm.retrieval import QUERY_CHARS
 Upload = UploadedFile[bytes]
 SEND_FILE = "Send the file as a multipart part named file, with a filename."
 EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
-DOCUMENTS_AT_ONCE = 1_000
+IDS_AT_ONCE = 1_000
 RESULTS_AT_ONCE = 50
 
 
@@ -83,7 +83,7 @@ class DocumentIdsField(serializers.ListField):
     child = IdField()
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=DOCUMENTS_AT_ONCE, **kwargs)
+        super().__init__(max_length=IDS_AT_ONCE, **kwargs)
 
 
 class UploadSerializer(StrictSerializer):
@@ -149,7 +149,7 @@ class DocumentSerializer(serializers.ModelSerializer[Document]):
 
     @extend_schema_field(DocumentErrorSerializer(allow_null=True))
     def get_error(self, document: Document) -> dict[str, str] | None:
-        """None unless reading failed."""
+        """None unless the last reading failed."""
         if not document.error_code:
             return None
         return {"code": document.error_code, "detail": document.error}

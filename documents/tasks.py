@@ -2,40 +2,67 @@
 
 import logging
 
-from django.db import OperationalError
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.db.models import Exists, OuterRef, TextField
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import JobAborted
 
 from documents.ingestion import ingest
-from documents.models import Document
+from documents.models import Document, DocumentQuerySet
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 # A worker that has not been heard of for this long is dead (procrastinate beats every 10 s).
 DEAD_AFTER_SECONDS = 30
+# What writing the chunks may take, after the reading.
+STORING_SECONDS = 60
+MAY_PASS = (OperationalError, InterfaceError, OSError)
+
+INTERNAL_ERROR = "Reading the document failed on our side. Have it read again, or report it."
+INTERRUPTED = (
+    f"Reading the document was cut off {ATTEMPTS} times: the process that did it ended. "
+    "Split the file, or have it read again."
+)
 
 
 @app.task(
     queue="documents",
     pass_context=True,
+    # Tries again after 4, 16, 64 and 256 seconds.
     retry=RetryStrategy(
-        max_attempts=ATTEMPTS, exponential_wait=2, retry_exceptions=[OperationalError, OSError]
+        max_attempts=ATTEMPTS - 1, exponential_wait=4, retry_exceptions=[*MAY_PASS, JobAborted]
     ),
 )
 def ingest_document(context: JobContext, document_id: str) -> None:
     """Reads a document; tries again what may pass, and tells on the document what does not."""
-    document = Document.objects.filter(pk=document_id).first()
-    if document is None or document.status == Document.Status.READY:
+    document = Document.objects.unfinished().filter(pk=document_id).first()
+    if document is None:
         return
+    if context.job.attempts >= ATTEMPTS:
+        document.mark_failed("interrupted", INTERRUPTED)
+        return
+
+    def stop_when_told(_done: int, _total: int) -> None:
+        if context.should_abort():
+            raise JobAborted
+
     try:
-        ingest(document)
-    except (OperationalError, OSError):
-        if context.job.attempts + 1 >= ATTEMPTS:
-            _give_up(document)
+        ingest(document, stop_when_told)
+    except (*MAY_PASS, JobAborted):
+        if context.job.attempts + 1 < ATTEMPTS:
+            document.mark_pending()
+        else:
+            document.mark_failed("internal_error", INTERNAL_ERROR)
         raise
     except Exception:
-        _give_up(document)
+        document.mark_failed("internal_error", INTERNAL_ERROR)
         raise
 
 
@@ -44,17 +71,42 @@ def defer_ingestion(document: Document) -> None:
     ingest_document.defer(document_id=str(document.pk))
 
 
-def _give_up(document: Document) -> None:
-    detail = "Reading the document failed on our side: delete it and upload it again."
-    document.mark_failed("internal_error", detail)
+def defer_in_reserve(document: Document) -> int:
+    """Queues the reading for the case that the process which does it now dies; the job's id."""
+    seconds = settings.EXTRACTION_SECONDS + STORING_SECONDS
+    job = ingest_document.configure(schedule_in={"seconds": seconds})
+    return job.defer(document_id=str(document.pk))
 
 
-@app.periodic(cron="* * * * *")
-@app.task(queue="documents", queueing_lock="requeue_stalled", pass_context=True)
-async def requeue_stalled(context: JobContext, timestamp: int) -> None:
-    """Takes up again the jobs of workers that died."""
+def withdraw(job_id: int) -> None:
+    """Takes a job that is not needed any more out of the queue."""
+    app.job_manager.cancel_job_by_id(job_id, delete_job=True)
+
+
+# Before the documents that wait: among them are those that it takes up again.
+@app.periodic(cron="* * * * * */15")
+@app.task(queue="documents", queueing_lock="requeue_stalled", priority=10)
+async def requeue_stalled(timestamp: int) -> None:
+    """Takes up again the jobs of workers that died; no document waits for a job that is lost."""
     manager = app.job_manager
-    stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=DEAD_AFTER_SECONDS)
-    for job in stalled:
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=DEAD_AFTER_SECONDS):
+        try:
+            await manager.retry_job(job)
+        except Exception:  # its worker lives after all, and has just ended it
+            logger.warning("job of a dead worker not taken up again", extra={"job": job.id})
+            continue
         logger.warning("job of a dead worker taken up again", extra={"job": job.id})
-        await manager.retry_job(job)
+        if document_id := job.task_kwargs.get("document_id"):
+            waiting = Document.objects.unfinished().filter(pk=str(document_id))
+            await waiting.aupdate(status=Document.Status.PENDING)
+    if lost := await sync_to_async(_without_job().fail)("internal_error", INTERNAL_ERROR):
+        logger.error("documents without a job failed", extra={"documents": lost})
+
+
+def _without_job() -> DocumentQuerySet:
+    """Those that wait in vain: somebody deleted their job, or it failed while they were locked."""
+    jobs = ProcrastinateJob.objects.annotate(document=KT("args__document_id")).filter(
+        status__in=["todo", "doing"], document=Cast(OuterRef("pk"), TextField())
+    )
+    waiting: DocumentQuerySet = Document.objects.unfinished().filter(~Exists(jobs))
+    return waiting

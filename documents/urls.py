@@ -10,4 +10,5 @@ urlpatterns = [
     path("documents/<uuid:pk>", views.DocumentDetail.as_view()),
     path("documents/<uuid:pk>/chunks", views.ChunkList.as_view()),
     path("documents/<uuid:pk>/file", views.DocumentFile.as_view()),
+    path("documents/<uuid:pk>/reprocess", views.DocumentReprocess.as_view()),
 ]

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from documents.exceptions import DocumentUnderWay
 from documents.highlights import find_highlights
 from documents.models import Chunk, Document
 from documents.search import search
@@ -209,6 +210,42 @@ class DocumentFile(Scoped, generics.GenericAPIView[Document]):
             as_attachment=True,
             filename=document.name,
             content_type="application/octet-stream",
+        )
+
+
+class DocumentReprocess(Scoped, generics.GenericAPIView[Document]):
+    """The order to read a document anew."""
+
+    serializer_class = DocumentSerializer
+
+    def get_queryset(self) -> QuerySet[Document]:
+        """What the caller may see."""
+        queryset: QuerySet[Document] = Document.objects.visible_to(self.user_scope())
+        return queryset
+
+    @extend_schema(
+        operation_id="reprocess_document",
+        summary="Read a document again",
+        description=(
+            "The document is `pending` again, and is not searched until it is `ready`: its new "
+            "chunks replace the old ones, with new ids, in one step. If this reading fails, a "
+            "document that was `ready` before is `ready` again with its old chunks, and `error` "
+            "says why. Answers that cited it keep their quotes. 409 while it is `pending` or "
+            "`processing`."
+        ),
+        parameters=[USER_ID],
+        request=None,
+        responses={202: DocumentSerializer},
+        examples=[EXAMPLE],
+    )
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        """Defers its reading. Raises DocumentUnderWay."""
+        document = self.get_object()
+        if not document.read_again(defer_ingestion):
+            raise DocumentUnderWay()
+        headers = {"Location": request.path.removesuffix("/reprocess")}
+        return Response(
+            self.get_serializer(document).data, status.HTTP_202_ACCEPTED, headers=headers
         )
 
 

@@ -9,15 +9,16 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
 from documents.extraction import DETAILS, ExtractionError
 from documents.extraction.kind import Kind
+from documents.extraction.outline import MAX_ITEMS, MAX_TITLE_CHARS, OutlineItem
 
-MAX_CHARS: Final = 100_000_000
-MAX_PAGES: Final = 5_000
+MAX_CHARS: Final = 20_000_000
+MAX_PAGES: Final = 3_000
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,7 @@ _LOG_BYTES: Final = 500
 # A process ended by a signal has its negative number as status. PDFium aborts when it is refused
 # memory, and the kernel kills the process that fills the machine's; Windows has only SIGABRT.
 _CPU_LIMIT: Final = -getattr(signal, "SIGXCPU", 24)
+_TOLD_TO_STOP: Final = (-signal.SIGINT, -signal.SIGTERM, -getattr(signal, "SIGHUP", 1))
 _OUT_OF_MEMORY: Final = (-signal.SIGABRT, -getattr(signal, "SIGKILL", 9))
 
 # What Python and the loader of shared libraries say when they are refused memory.
@@ -42,10 +44,11 @@ _MEMORY_SIGNS: Final = ("MemoryError", "annot allocate memory", "failed to map s
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """A document's title ("" if it has none) and the clean text of each page."""
+    """A document's title ("" if it has none), the clean text of each page, and its sections."""
 
     title: str
     pages: list[str]
+    outline: list[OutlineItem] = field(default_factory=list)
 
 
 def extract(
@@ -60,7 +63,8 @@ def extract(
 ) -> Extraction:
     """Read a file's text within `memory_bytes` of address space and `seconds` by the wall clock.
 
-    `on_page(done, total)` is called as pages are read. Raises ExtractionError.
+    `on_page(done, total)` is called as pages are read. Raises ExtractionError; InterruptedError
+    where somebody stopped the reader, as Ctrl-C in a terminal does, which says nothing of the file.
     """
     limits = (memory_bytes, seconds, max_chars, max_pages)
     command = [sys.executable, "-m", "documents.extraction.reader", kind, str(path.resolve())]
@@ -123,6 +127,7 @@ def _collect(
     """The reader's lines put together, and checked again: a hostile file may have it in hand."""
     title, total, room = "", 0, max_chars
     pages: list[str] = []
+    sections: list[OutlineItem] = []
     for line in lines:
         match line:
             case {"error": str(code)}:
@@ -139,8 +144,13 @@ def _collect(
                 pages.append(text)
                 if room < 0 or len(pages) > total:
                     raise ExtractionError("too_large")
+            case {"section": str(name), "page": int(page), "level": int(), "offset": int()}:
+                if len(sections) < MAX_ITEMS and 0 < page <= len(pages):
+                    name = name[:MAX_TITLE_CHARS]
+                    offset = min(max(line["offset"], 0), len(pages[page - 1]))
+                    sections.append(OutlineItem(name, page, line["level"], offset))
             case {"done": True} if len(pages) == total:
-                return Extraction(title, pages)
+                return Extraction(title, pages, sections)
     raise _EndedEarlyError
 
 
@@ -157,8 +167,10 @@ def _lines(process: subprocess.Popen[bytes], longest: int) -> Iterator[dict[str,
             raise ExtractionError("damaged") from None
 
 
-def _reason(status: int, time_over: threading.Event, log: str) -> ExtractionError:
+def _reason(status: int, time_over: threading.Event, log: str) -> Exception:
     """Why the reader ended early, from the way it ended."""
+    if status in _TOLD_TO_STOP:
+        return InterruptedError("the reader was stopped")
     log = log or f"reader ended with status {status}"
     if time_over.is_set() or status == _CPU_LIMIT:
         return ExtractionError("too_slow", log=log)

@@ -21,7 +21,7 @@ BOMS: Final[tuple[tuple[bytes, str], ...]] = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# Formats whose first bytes may hold no NUL, or that are text only to a machine (RTF, PostScript).
+# Formats whose first bytes may look like text, or that are text to machines only (RTF, PostScript).
 _NOT_TEXT: Final = (
     b"PK\x03\x04",
     b"PK\x05\x06",
@@ -39,16 +39,21 @@ _NOT_TEXT: Final = (
 )
 
 # Line ends, tabs, form feeds, the escape of terminal colours and DOS's end of file may stand in
-# text; more than a few of the others mean bytes that are not characters.
+# text. Of the others (NUL among them) one may be a slip, and every hundredth; in compressed data
+# every ninth byte is one.
 _CONTROLS: Final = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"
-_CONTROLS_ALLOWED: Final = 1 / 200
+_CONTROLS_ALLOWED: Final = 1 / 100
+
+# In UTF-16 each letter of ASCII, each space and each line end has a byte of zero on the same side;
+# running text in any script that parts its words has at least this many.
+_ZEROS_IN_UTF16: Final = 1 / 20
 
 
 def sniff(head: bytes) -> Kind | None:
     """The kind of the file that begins with `head` (up to HEAD_BYTES), or None if we take no such.
 
     Markdown, CSV and other plain text are "txt", and so is a file of no bytes: reading it then says
-    that it is empty. UTF-16 and UTF-32 need their byte order mark.
+    that it is empty. UTF-32 needs its byte order mark.
     """
     if b"%PDF-" in head[:_PDF_HEADER_WITHIN]:
         return "pdf"
@@ -57,13 +62,25 @@ def sniff(head: bytes) -> Kind | None:
     return "txt" if _is_text(head) else None
 
 
-def bom_encoding(head: bytes) -> str | None:
-    """The encoding that a byte order mark announces; decoding with it also drops the mark."""
-    return next((encoding for bom, encoding in BOMS if head.startswith(bom)), None)
+def unicode_encoding(head: bytes) -> str | None:
+    """UTF-8 with a mark, UTF-16 or UTF-32: by byte order mark, else by where the zeros are.
+
+    Decoding with what is returned also drops the mark.
+    """
+    by_mark = next((encoding for bom, encoding in BOMS if head.startswith(bom)), None)
+    return by_mark or _unmarked_utf16(head)
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    even, odd = head[:HEAD_BYTES:2].count(0), head[1:HEAD_BYTES:2].count(0)
+    few = min(len(head), HEAD_BYTES) / 2 * _ZEROS_IN_UTF16
+    if odd > few and odd > 1 and not even:
+        return "utf-16-le"
+    return "utf-16-be" if even > few and even > 1 and not odd else None
 
 
 def _is_text(head: bytes) -> bool:
-    encoding = bom_encoding(head)
+    encoding = unicode_encoding(head)
     if encoding is None:
         return _few_controls(head)
     try:
@@ -75,6 +92,5 @@ def _is_text(head: bytes) -> bool:
 
 
 def _few_controls(data: bytes) -> bool:
-    if b"\0" in data:
-        return False
-    return len(data) - len(data.translate(None, _CONTROLS)) <= len(data) * _CONTROLS_ALLOWED
+    found = len(data) - len(data.translate(None, _CONTROLS))
+    return found <= max(1, len(data) * _CONTROLS_ALLOWED)

@@ -3,7 +3,8 @@
 `python -m documents.extraction.reader KIND PATH MEMORY_BYTES CPU_SECONDS MAX_CHARS MAX_PAGES`,
 started by `guard`, which knows what to make of its end. The lines: a header `{"kind": "pdf",
 "pages": 9, "title": "..."}`, `{"read": 1}` as each page is read, `{"page": 1, "text": "..."}` for
-each page once all are known, and `{"done": true}`; or `{"error": "encrypted"}`.
+each page once all are known, `{"section": "...", "page": 1, "level": 1, "offset": 0}` for each item
+of the outline, and `{"done": true}`; or `{"error": "encrypted"}`.
 """
 
 import json
@@ -11,13 +12,14 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from documents.extraction import Code, ExtractionError
-from documents.extraction.kind import bom_encoding
+from documents.extraction import Code, ExtractionError, outline
+from documents.extraction.kind import unicode_encoding
+from documents.extraction.outline import OutlineItem
 from documents.extraction.text import clean, clean_pages
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ _MAX_FILE_BYTES = 1_000_000
 _SAMPLE_STRETCHES = 300
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff][^\n]{0,200}[\x80-\xff]*")
 
+# A crash leaves a run of zeros in a log; a file with many more is none of text.
+_NULS_ALLOWED = 1 / 20
+
 # The encodings still met in files that are not Unicode, the likelier first: it wins a tie.
 _LEGACY = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
@@ -51,11 +56,12 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("pypdf").setLevel(logging.ERROR)
     try:
         if kind == "pdf":
-            texts = _read_pdf(Path(path), int(max_pages))
-            _send_pages(texts, int(max_chars), without_text="no_text_layer")
+            bookmarks, texts = _open_pdf(Path(path), int(max_pages))
+            pages = _clean(texts, int(max_chars), "no_text_layer")
+            _send_all(pages, outline.placed(bookmarks, pages))
         else:
-            texts = _read_txt(Path(path), int(max_pages))
-            _send_pages(texts, int(max_chars), without_text="empty")
+            pages = _clean(_read_txt(Path(path), int(max_pages)), int(max_chars), "empty")
+            _send_all(pages, outline.of_markdown(pages))
     except ExtractionError as error:
         _send(error=error.code)
     except MemoryError:
@@ -81,8 +87,8 @@ def _send(**line: object) -> None:
     sys.stdout.buffer.flush()
 
 
-def _send_pages(texts: Iterator[str], max_chars: int, *, without_text: Code) -> None:
-    """Clean and send; all pages are held first, for a word broken on one may stand on another."""
+def _clean(texts: Iterable[str], max_chars: int, without_text: Code) -> list[str]:
+    """All pages, clean; all are read first, for a word broken on one may stand on another."""
     raw: list[str] = []
     room = max_chars
     for number, text in enumerate(texts, start=1):
@@ -94,16 +100,22 @@ def _send_pages(texts: Iterator[str], max_chars: int, *, without_text: Code) -> 
     pages = clean_pages(raw)
     if not any(page.strip() for page in pages):
         raise ExtractionError(without_text)
+    return pages
+
+
+def _send_all(pages: Iterable[str], sections: Iterable[OutlineItem]) -> None:
     for number, text in enumerate(pages, start=1):
         _send(page=number, text=text)
+    for item in sections:
+        _send(section=item.title, page=item.page, level=item.level, offset=item.offset)
     _send(done=True)
 
 
 # --- PDF ---
 
 
-def _read_pdf(path: Path, max_pages: int) -> Iterator[str]:
-    """Raw text page by page, from PDFium or, where that fails, from pypdf; the header is sent."""
+def _open_pdf(path: Path, max_pages: int) -> tuple[list[OutlineItem], Iterator[str]]:
+    """The bookmarks, and raw text page by page; the header is sent."""
     if path.stat().st_size == 0:
         raise ExtractionError("empty")
     by_pypdf, by_pdfium = _open_pypdf(path), _open_pdfium(path)
@@ -113,6 +125,14 @@ def _read_pdf(path: Path, max_pages: int) -> Iterator[str]:
     if count > max_pages:
         raise ExtractionError("too_large")
     _send(kind="pdf", pages=count, title=_title(by_pypdf))
+    bookmarks = [] if by_pdfium is None else outline.of_pdf(by_pdfium)
+    return bookmarks, _pdf_texts(by_pypdf, by_pdfium, count)
+
+
+def _pdf_texts(
+    by_pypdf: "PdfReader | None", by_pdfium: "PdfDocument | None", count: int
+) -> Iterator[str]:
+    """Each page's text from PDFium or, where that fails, from pypdf."""
     for index in range(count):
         text = _pdfium_text(by_pdfium, index)
         yield _pypdf_text(by_pypdf, index) if text is None else text
@@ -229,16 +249,15 @@ def _read_txt(path: Path, max_pages: int) -> Iterator[str]:
 
 
 def _decode(data: bytes) -> str:
-    """By byte order mark, as UTF-8, by the look of the bytes, as Windows' Western code page."""
-    encoding = bom_encoding(data)
+    """As UTF-16 if it is so, as UTF-8, by the look of the bytes, as Windows' Western code page."""
+    encoding = unicode_encoding(data)
     for candidate in [encoding] if encoding else _encodings(data):
         try:
             text = data.decode(candidate)
         except UnicodeDecodeError:
             continue
-        if "\0" in text:
-            break
-        return text
+        if text.count("\0") <= max(1, len(text) * _NULS_ALLOWED):
+            return text
     raise ExtractionError("unreadable_text")
 
 

@@ -13,13 +13,20 @@ _SOFT_HYPHEN = re.compile("\xad\n?")
 _HYPHEN_AT_LINE_END = re.compile(r"(?<=[^\W\d_])-\n(?=[^\W\d_])")
 _MANY_BLANK_LINES = re.compile(r"\n{4,}")
 
-# Controls but tab, line feed and the mark, lone surrogates, ligatures, invisible and fixed spaces,
-# the noncharacters. One pass finds them all; few texts hold any.
+# Controls but tab, line feed and the mark, lone surrogates, ligatures, the shapes that Arabic and
+# Hebrew letters take in print, invisible and fixed spaces, marks of direction, the noncharacters.
+# One pass finds them all; few texts hold any.
 _ODD = re.compile(
-    "[\x00\x01\x03-\x08\x0e-\x1f\x0c\x7f-\x9f\xa0\u2007\u200b\u202f\u2060\ud800-\udfff"
-    "\ufb00-\ufb06\ufeff\ufffe\uffff]"
+    "[\x00\x01\x03-\x08\x0e-\x1f\x0c\x7f-\x9f\xa0\u061c\u2007\u200b\u200e\u200f\u202a-\u202f"
+    "\u2060\u2066-\u2069\ud800-\udfff\ufb00-\ufb4f\ufb50-\ufdfb\ufe70-\ufefc\ufeff\ufffe\uffff]"
 )
 _SPACES = "\xa0\u2007\u202f"
+
+# A letter and its accents, or the parts of a Korean syllable, as macOS writes them: composed, for
+# that is how questions are typed. So short that composing takes linear time.
+_DECOMPOSED = re.compile(
+    "\\w[\u0300-\u036f\u3099\u309a]{1,8}|[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?"
+)
 
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST_WORD = re.compile(r"[^\W\d_]+$")
@@ -36,9 +43,10 @@ def clean(text: str) -> str:
 def clean_pages(pages: Iterable[str]) -> list[str]:
     """The pages of one document, cleaned; takes time linear in their length.
 
-    Line ends become "\\n"; control characters, soft hyphens and trailing spaces go; lone surrogates
-    become U+FFFD; the fi and fl ligatures become letters and fixed spaces plain ones; three and
-    more blank lines become two. Words broken at a line end are joined.
+    Line ends become "\\n"; control characters, soft hyphens, marks of direction and trailing spaces
+    go; lone surrogates become U+FFFD; ligatures and shaped letters become letters, fixed spaces
+    plain ones, and a letter and its accent one character; three and more blank lines become two.
+    Words broken at a line end are joined.
     """
     rough = [_replace_odd(page) for page in pages]
     if any(_MARK in page for page in rough):
@@ -51,6 +59,7 @@ def _replace_odd(text: str) -> str:
     """Everything that concerns single characters and lines; broken words are left marked."""
     text = _LINE_END.sub("\n", text).replace("\ufffe", _MARK)
     text = _ODD.sub(_replacement, text)
+    text = _DECOMPOSED.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
     text = _SOFT_HYPHEN.sub("", text)
     # Not a pattern: one for "spaces before a line end" is quadratic in a long run of spaces.
     text = "\n".join(line.rstrip() for line in text.split("\n"))
@@ -61,7 +70,7 @@ def _replacement(match: re.Match[str]) -> str:
     odd = match[0]
     if odd in _SPACES:
         return " "
-    if "\ufb00" <= odd <= "\ufb06":
+    if "\ufb00" <= odd <= "\ufefc":
         return unicodedata.normalize("NFKC", odd)
     return "\ufffd" if "\ud800" <= odd <= "\udfff" else ""
 

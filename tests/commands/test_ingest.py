@@ -1,14 +1,20 @@
 """`manage.py ingest`"""
 
 import sys
+import threading
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from procrastinate.contrib.django.models import ProcrastinateJob
 
+from documents import ingestion
+from documents.management.commands import ingest
 from documents.models import Document
 from tests.factories import TEXT
 
-pytestmark = pytest.mark.django_db
+# Files are read in threads, each with a connection of its own.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -65,3 +71,45 @@ def test_progress_is_shown_on_a_terminal(folder, user_id, capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "2/2" in shown
     assert "chunks/s" in shown
+
+
+def test_files_are_read_side_by_side(folder, user_id, monkeypatch, capsys):
+    together = threading.Barrier(2, timeout=10)
+
+    def read_when_both_are_there(document, on_page):
+        together.wait()
+        ingestion.ingest(document, on_page)
+
+    monkeypatch.setattr(ingest, "ingest", read_when_both_are_there)
+
+    call_command("ingest", folder, user=user_id)
+
+    assert "2 added, 0 skipped, 0 failed" in capsys.readouterr().out
+
+
+def test_what_fails_on_our_side_is_left_to_the_worker(folder, user_id, monkeypatch, capsys):
+    def fail(document, on_page):
+        document.mark_processing()
+        raise RuntimeError("no room on the disk")
+
+    monkeypatch.setattr(ingest, "ingest", fail)
+    with pytest.raises(CommandError, match="2 files"):
+        call_command("ingest", folder, user=user_id)
+    assert "a.txt: no room on the disk" in capsys.readouterr().err
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")
+    call_command("procrastinate", "worker", "--one-shot", "--no-listen-notify")
+
+    assert {document.status for document in Document.objects.all()} == {"ready"}
+
+
+def test_nothing_is_left_in_the_queue(folder, user_id):
+    (folder / "0.pdf").write_bytes(b"%PDF-1.7 broken")
+
+    with pytest.raises(CommandError):
+        call_command("ingest", folder, user=user_id)
+
+    read = [str(pk) for pk in Document.objects.values_list("pk", flat=True)]
+    assert len(read) == 3
+    assert not ProcrastinateJob.objects.filter(args__document_id__in=read).exists()

@@ -1,18 +1,26 @@
 """Files to clean pages, and each refusal with what its uploader can do."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
 from pypdf import PdfWriter
-from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+from pypdf.generic import (
+    DecodedStreamObject,
+    DictionaryObject,
+    EncodedStreamObject,
+    NameObject,
+)
 
 from documents.extraction import DETAILS, ExtractionError, guard
 from documents.extraction.guard import Extraction, extract
 from documents.extraction.kind import Kind
+from documents.extraction.outline import OutlineItem
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared/data/pdf"
@@ -63,6 +71,19 @@ def pdf_file(folder: Path, *pages: str, title: str = "", password: str | None = 
     if password is not None:
         writer.encrypt(user_password=password, owner_password="owner", algorithm="AES-256")
     path = folder / "upload"
+    with path.open("wb") as file:
+        writer.write(file)
+    return path
+
+
+def bookmarked(folder: Path, *titles: str) -> Path:
+    """A PDF with a page and a bookmark for each title, the later ones below the first."""
+    writer = PdfWriter(clone_from=pdf_file(folder, *titles))
+    parent = None
+    for number, title in enumerate(titles):
+        item = writer.add_outline_item(title=title, page_number=number, parent=parent)
+        parent = parent or item
+    path = folder / "bookmarked"
     with path.open("wb") as file:
         writer.write(file)
     return path
@@ -203,6 +224,54 @@ def test_nothing_is_empty(tmp_path: Path) -> None:
     assert refusal(text_file(tmp_path, b" \r\n\f\n\0"), "txt").code in ("empty", "unreadable_text")
 
 
+# --- Outline ---
+
+
+def test_bookmarks_name_the_sections_of_a_pdf(tmp_path: Path) -> None:
+    extraction = read(bookmarked(tmp_path, "Risk Factors", "Cyber  attacks", "x" * 300))
+
+    assert extraction.outline == [
+        OutlineItem("Risk Factors", 1, 1),
+        OutlineItem("Cyber attacks", 2, 2),
+        OutlineItem("x" * 200, 3, 2),
+    ]
+
+
+def test_a_section_knows_where_its_title_stands_on_the_page() -> None:
+    extraction = read(sample("pdflatex-outline.pdf"))
+
+    assert len(extraction.outline) == 9
+    for item in extraction.outline:
+        assert extraction.pages[item.page - 1].startswith(item.title, item.offset)
+
+
+def test_bookmarks_are_bounded(tmp_path: Path) -> None:
+    assert len(read(bookmarked(tmp_path, *["Again"] * 1_010)).outline) == 1_000
+
+
+def test_bookmarks_that_cannot_be_read_do_no_harm(tmp_path: Path) -> None:
+    sent = run_reader_with(
+        "import pypdfium2\n"
+        "def fail(self, **_): raise MemoryError\n"
+        "pypdfium2.PdfDocument.get_toc = fail\n",
+        bookmarked(tmp_path, "One"),
+    )
+
+    assert '"text": "One"' in sent
+    assert '"done": true' in sent
+
+
+def test_headings_name_the_sections_of_a_markdown_file(tmp_path: Path) -> None:
+    text = "# Guide\n\nWords.\n\n```\n# a comment\n```\n\n## Set *up* ##\n\n#tag\n\f### Next page\n"
+
+    extraction = read(text_file(tmp_path, text.encode()), "txt")
+
+    found = [(item.title, item.page, item.level) for item in extraction.outline]
+    assert found == [("Guide", 1, 1), ("Set *up*", 1, 2), ("Next page", 2, 3)]
+    second = extraction.outline[1]
+    assert extraction.pages[0][second.offset :].startswith("## Set *up*")
+
+
 # --- Text ---
 
 
@@ -221,6 +290,10 @@ def test_encodings_of_western_text(tmp_path: Path, encoding: str) -> None:
         ("cp1251", "Годовой отчёт компании за прошлый год, примечания. " * 4),
         ("cp932", "これは日本語の文章です。会社の年次報告書。" * 4),
         ("utf-16-be", "\ufeffGröße"),
+        ("utf-16-be", "Größe, ohne Marke"),
+        ("utf-16-le", "Годовой отчёт, без метки"),
+        ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy, říká zpráva. " * 4),
+        ("cp1253", "Η ετήσια έκθεση της εταιρείας για το προηγούμενο έτος. " * 4),
     ],
 )
 def test_other_encodings(tmp_path: Path, encoding: str, text: str) -> None:
@@ -235,8 +308,16 @@ def test_form_feeds_part_pages(tmp_path: Path) -> None:
     assert extraction == Extraction("", ["one", "two"])
 
 
+def test_stray_zeros_are_dropped(tmp_path: Path) -> None:
+    content = b"before the crash" * 20 + b"\0" * 9 + b"\nafter it"
+
+    [page] = read(text_file(tmp_path, content), "txt").pages
+
+    assert page.endswith("crash\nafter it")
+
+
 def test_bytes_that_are_no_text_are_unreadable(tmp_path: Path) -> None:
-    assert refusal(text_file(tmp_path, b"a\0b\0" * 100), "txt").code == "unreadable_text"
+    assert refusal(text_file(tmp_path, b"a\0\0b\0" * 100), "txt").code == "unreadable_text"
 
 
 # --- Limits ---
@@ -270,6 +351,36 @@ def test_pages_and_characters_are_bounded(
 ) -> None:
     assert refusal(text_file(tmp_path, content), "txt", **limits).code == "too_large"
     assert refusal(pdf_file(tmp_path, *["Four chars"] * 4), max_pages=3).code == "too_large"
+
+
+def test_a_page_that_unpacks_to_gigabytes_is_too_large(tmp_path: Path) -> None:
+    writer = PdfWriter(clone_from=pdf_file(tmp_path, "One."))
+    packer = zlib.compressobj()
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1_000)) + packer.flush()
+    bomb = EncodedStreamObject()
+    bomb[NameObject("/Filter")] = NameObject("/FlateDecode")
+    bomb._data = packed
+    writer.pages[0][NameObject("/Contents")] = writer._add_object(bomb)
+    path = tmp_path / "bomb"
+    with path.open("wb") as file:
+        writer.write(file)
+
+    assert path.stat().st_size < 2_000_000
+    assert refusal(path, memory_bytes=256 << 20).code == "too_large"
+
+
+def test_a_file_of_5000_pages_is_too_large(tmp_path: Path) -> None:
+    assert refusal(text_file(tmp_path, b"page\f" * 5_000), "txt").code == "too_large"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_reader_that_was_stopped_says_nothing_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    fake_reader(monkeypatch, tmp_path, f"os.kill(os.getpid(), {int(number)}); time.sleep(9)")
+
+    with pytest.raises(InterruptedError):
+        read(text_file(tmp_path, b"text"), "txt")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From an upload to a searchable document, through the worker; wholly or not at all."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from documents import ingestion
 from documents.ingestion import ingest
 from documents.models import Chunk, Document, Posting
 from documents.search import find_passages
@@ -147,3 +149,71 @@ def test_a_document_deleted_while_its_chunks_are_written_is_gone(user_id):
 def delete_in_own_connection(pk):
     Document.objects.get(pk=pk).remove()
     connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_can_be_seen_while_a_document_is_read(api, admin_client, user_id):
+    document = make_pending(make_user(user_id), "\f".join(f"Page {n}." for n in range(1, 4)))
+    told, shown = [], []
+
+    def look(done, total):
+        body = api.get(f"/api/v1/documents/{document.pk}").json()
+        told.append((body["status"], body["pages_done"], body["page_count"]))
+        shown.append(admin_client.get("/admin/documents/document/").content.decode())
+
+    ingest(document, look)
+
+    assert told[0] == ("processing", 1, 3)
+    assert told[-1] == ("processing", 3, 3)
+    assert "1 of 3" in shown[0]
+    assert "3 of 3" in shown[-1]
+
+
+@pytest.mark.django_db
+def test_reading_stops_where_the_document_is_deleted(user_id, monkeypatch):
+    document = make_pending(make_user(user_id), "page\f" * 2_000)
+    monkeypatch.setattr(ingestion, "SECONDS_BETWEEN_UPDATES", 0)
+    seen = []
+
+    def delete(done, total):
+        seen.append(done)
+        Document.objects.filter(pk=document.pk).delete()
+
+    ingest(document, delete)
+
+    assert seen == [1]
+    assert (Document.objects.count(), Chunk.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_a_text_of_one_endless_word_is_read_in_seconds(user_id):
+    document = make_pending(make_user(user_id), "a" * 200_000)
+
+    started = time.monotonic()
+    ingest(document)
+
+    assert time.monotonic() - started < 10
+    assert document.status == "ready"
+
+
+@pytest.mark.django_db
+def test_odd_characters_reach_neither_text_nor_name(user_id):
+    content = ContentFile(
+        "A \x07ticket\0 costs \ufb01fty euros\x1b[0m. " * 9 + "\u202eend", name="x"
+    )
+    document, _ = Document.objects.keep(
+        make_user(user_id),
+        "a\0b\n\u202efdp.txt",
+        "txt",
+        ContentFile(content.read().encode()),
+        ingest,
+    )
+
+    assert document.status == "ready"
+    assert document.name == "ab fdp.txt"
+    [chunk] = document.chunks.all()
+    assert chunk.text.startswith("A ticket costs fifty euros")
+    assert chunk.text.endswith("end")
+    [passage] = find_passages("fifty", [document.pk], 1)
+    page = document.pages.get().text
+    assert page[passage.char_start :].startswith(passage.text)

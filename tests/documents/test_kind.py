@@ -36,6 +36,10 @@ def test_a_pdf_header_further_down_is_text_about_pdfs() -> None:
         "Größe".encode("utf-32"),
         codecs.BOM_UTF16_BE + "Größe".encode("utf-16-be"),
         codecs.BOM_UTF16_LE + "cut in two".encode("utf-16-le")[:-1],
+        "UTF-16 without its mark".encode("utf-16-le"),
+        "Größe, без метки".encode("utf-16-be"),
+        b"words and\x00NUL",
+        b"a log that a crash has filled with zeros\n" * 99 + b"\0" * 30,
     ],
 )
 def test_text(head: bytes) -> None:
@@ -53,11 +57,11 @@ def test_text(head: bytes) -> None:
         b"\x7fELF\x02",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 old office",
         b"{\\rtf1\\ansi words}",
-        b"words and\x00NUL",
+        b"\x00words\x00 and\x00 NULs\x00",
         b"words \x01\x02\x03 and controls",
-        "UTF-16 without its mark".encode("utf-16-le"),
+        bytes(range(256)) * 8,
         codecs.BOM_UTF16_LE + b"\x00\xd8\x00\xd8",
-        codecs.BOM_UTF16_LE + b"a\x00\x00\x00",
+        codecs.BOM_UTF16_LE + b"a\x00\x00\x00\x00\x00",
         codecs.BOM_UTF8 + b"\xff\xfe",
     ],
 )

@@ -29,6 +29,11 @@ from documents.extraction.text import clean, clean_pages
         ("\ufeffmark\u200bed", "marked"),
         ("soft\xadhyphen, at the line's \xad\nend", "softhyphen, at the line's end"),
         ("حبيبي", "حبيبي"),
+        ("\ufea3\ufe92\ufef4\ufe92\ufef2 \ufefb", "حبيبي لا"),
+        ("\u202bשלום\u200f\u202c \ufb2a", "שלום \u05e9\u05c1"),
+        ("cafe\u0301 Gro\u0308\u00dfe \u1112\u1161\u11ab\u1100\u1173\u11af", "café Größe 한글"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a" * 5000, "a" * 5000),
     ],
 )
 def test_characters_and_lines(raw: str, cleaned: str) -> None:
@@ -73,7 +78,13 @@ def test_promises(raw: str) -> None:
     assert all(line == line.rstrip() for line in cleaned.split("\n"))
 
 
-@pytest.mark.parametrize("unit", ["a", " ", "\n", "-", "\x02", "a \t", "a\x02", "a-\n", "\xad\n"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("a", " ", "\n", "-", "\x02", "a \t", "a\x02", "a-\n", "\xad\n"),
+        *("\u0301", "a\u0301\u0316", "\ufdfa", "\u202e", "\u1112\u1161"),
+    ],
+)
 def test_hostile_repetition_takes_linear_time(unit: str) -> None:
     text = unit * 300_000 + "x"
 

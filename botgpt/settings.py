@@ -241,6 +241,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "DocumentStatus": "documents.models.Document.Status",
         "MessageStatus": "conversations.models.Message.Status",
+        "ConversationGrounding": "conversations.models.Conversation.Grounding",
+        "AnswerGrounding": "conversations.models.Message.Grounding",
+        "QueryRewriting": "conversations.models.Conversation.Rewriting",
+        "ReplayedRewriting": "conversations.answer_serializers.REPLAYED",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -7,14 +7,24 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from conversations.models import Conversation
+from conversations.models import Conversation, Feedback
 from documents.admin import ReadOnly, user_link
 
 MESSAGES_SHOWN = 200
-SETTINGS = ("id", "user", "mode", "model", "system_prompt", "archived", "sources")
+SETTINGS = (
+    "id",
+    "user",
+    "mode",
+    "model",
+    "system_prompt",
+    "grounding",
+    "query_rewriting",
+    "archived",
+    "sources",
+)
 
 
 @admin.register(Conversation)
@@ -65,7 +75,8 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
     @admin.display
     def transcript(self, conversation: Any) -> SafeString:
         """The newest messages, oldest of them first, with citations, tokens and timings."""
-        newest = conversation.messages.prefetch_related("citations").order_by("-position")
+        joined = conversation.messages.select_related("retrieval", "feedback")
+        newest = joined.prefetch_related("citations").order_by("-position")
         return render_to_string(
             "conversations/transcript.html",
             {
@@ -73,3 +84,23 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
                 "left_out": max(0, conversation.message_count - MESSAGES_SHOWN),
             },
         )
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(ReadOnly, admin.ModelAdmin[Feedback]):
+    """What users thought of answers, latest first; each leads to its conversation."""
+
+    list_display = ("rating", "comment", "answered_in", "document", "page", "updated_at")
+    list_filter = ("rating", "updated_at")
+    list_select_related = ("message__conversation", "document")
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("comment", "document__name", "message__conversation__title")
+    fields = ("rating", "comment", "answered_in", "document", "page", "created_at", "updated_at")
+
+    @admin.display(description="conversation")
+    def answered_in(self, feedback: Feedback) -> SafeString:
+        """A link to the transcript."""
+        conversation = feedback.message.conversation
+        address = reverse("admin:conversations_conversation_change", args=[conversation.pk])
+        return format_html('<a href="{}">{}</a>', address, conversation.title)

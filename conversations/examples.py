@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework.serializers import BaseSerializer
 
 from documents.serializers import EXAMPLE_USER_ID
+from documents.views import EXAMPLE as DOCUMENT
 
 STREAMED = (
     "With `stream: true`, or `Accept: text/event-stream`, the answer comes as server-sent events: "
@@ -20,6 +21,8 @@ _CONVERSATION = {
     "title": "What were net sales of iPhone in 2019?",
     "model": "llama-3.3-70b-versatile",
     "system_prompt": "",
+    "grounding": "strict",
+    "query_rewriting": "model",
     "archived": False,
     "document_ids": ["0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00"],
     "message_count": 2,
@@ -35,10 +38,32 @@ _QUESTION: dict[str, Any] = {
     "finish_reason": "",
     "error": None,
     "citations": [],
+    "grounding": None,
+    "retrieval": None,
+    "feedback": None,
     "usage": None,
     "context": {},
     "duration_ms": None,
     "created_at": "2026-11-24T09:31:00Z",
+}
+_CITATION = {
+    "id": "0199f0c3-1f40-7a04-9d3e-3c4d5e6f7081",
+    "number": 1,
+    "document_id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
+    "document_name": "annual-report.pdf",
+    "chunk_id": "0199f0c2-b7c4-7a51-9d55-0d3f9a2b4c6d",
+    "section": "Products and Services Performance",
+    "page": 24,
+    "char_start": 310,
+    "char_end": 357,
+    "quote": "iPhone $ 142,381 (14)% $ 164,888 18 % $ 139,337",
+    "score": 11.7,
+    "verified": True,
+}
+_SEARCHED: dict[str, Any] = {
+    "query": "What were net sales of iPhone in 2019?",
+    "searches": [[{"text": "What were net sales of iPhone in 2019?", "weight": 1.0}]],
+    "rewriting": "terms",
 }
 _ANSWER = {
     **_QUESTION,
@@ -47,23 +72,14 @@ _ANSWER = {
     "content": "Net sales of iPhone were $142,381 million in 2019 [1].",
     "model": "llama-3.3-70b-versatile",
     "finish_reason": "stop",
-    "citations": [
-        {
-            "number": 1,
-            "document_id": "0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00",
-            "document_name": "annual-report.pdf",
-            "chunk_id": "0199f0c2-b7c4-7a51-9d55-0d3f9a2b4c6d",
-            "page": 24,
-            "char_start": 310,
-            "char_end": 362,
-            "quote": "iPhone $ 142,381 (14)% $ 164,888 18 % $ 139,337",
-            "score": 11.7,
-        }
-    ],
+    "citations": [_CITATION],
+    "grounding": "answered",
+    "retrieval": _SEARCHED,
     "usage": {
         "prompt_tokens": 1840,
         "completion_tokens": 21,
         "cached_tokens": 0,
+        "rewrite_tokens": 0,
         "total_tokens": 1861,
         "cost_usd": "0.00110219",
     },
@@ -110,7 +126,9 @@ NEW_CONVERSATION_ANSWER = OpenApiExample(
     status_codes=["201"],
 )
 CHANGE = OpenApiExample(
-    "New title", value={"title": "Sales of iPhone", "archived": False}, request_only=True
+    "New title and strictness",
+    value={"title": "Sales of iPhone", "grounding": "prefer", "query_rewriting": "terms"},
+    request_only=True,
 )
 NEW_MESSAGE = OpenApiExample(
     "Question", value={"content": "And in 2018?"}, request_only=True, media_type="application/json"
@@ -125,6 +143,86 @@ TURN = OpenApiExample(
     response_only=True,
     media_type="application/json",
     status_codes=["201"],
+)
+CITATION = OpenApiExample(
+    "Citation in context",
+    value={
+        **_CITATION,
+        "message_id": _ANSWER["id"],
+        "before": "Products and Services Performance\n2019 Change 2018 Change 2017\n",
+        "after": "\nMac 25,740 2 % 25,198 (1)% 25,569",
+        "document": DOCUMENT.value,
+    },
+    response_only=True,
+)
+_CANDIDATE = {
+    "chunk_id": _CITATION["chunk_id"],
+    "document_id": _CITATION["document_id"],
+    "document_name": "annual-report.pdf",
+    "section": "Products and Services Performance",
+    "page_start": 24,
+    "page_end": 24,
+    "score": 11.7,
+    "outcome": "kept",
+}
+TRACE = OpenApiExample(
+    "Trace",
+    value={
+        "message_id": _ANSWER["id"],
+        "question": "What were net sales of iPhone in 2019?",
+        "query": _SEARCHED["query"],
+        "searches": _SEARCHED["searches"],
+        "settings": {"limit": 6, "query_rewriting": "model"},
+        "rewriting": {
+            "used": "terms",
+            "model": "",
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "failure": None,
+            "duration_ms": 0,
+        },
+        "candidates": [_CANDIDATE],
+        "duration_ms": 4,
+        "created_at": "2026-11-24T09:31:00Z",
+    },
+    response_only=True,
+)
+REPLAY = OpenApiExample(
+    "More passages", value={"limit": 12, "query_rewriting": "off"}, request_only=True
+)
+_FOUND = {**_SEARCHED, "limit": 6, "candidates": [_CANDIDATE], "duration_ms": 4}
+REPLAYED = OpenApiExample(
+    "Comparison",
+    value={
+        "before": _FOUND,
+        "after": {**_FOUND, "limit": 12},
+        "gained": [],
+        "lost": [],
+        "moved": [{"chunk_id": _CITATION["chunk_id"], "rank_before": 2, "rank_after": 1}],
+    },
+    response_only=True,
+)
+NEW_FEEDBACK = OpenApiExample(
+    "The right page",
+    value={
+        "rating": "down",
+        "comment": "The table has the exact figure.",
+        "document_id": _CITATION["document_id"],
+        "page": 24,
+    },
+    request_only=True,
+)
+FEEDBACK = OpenApiExample(
+    "Rating",
+    value={
+        "rating": "down",
+        "comment": "The table has the exact figure.",
+        "document_id": _CITATION["document_id"],
+        "page": 24,
+        "created_at": "2026-11-24T09:32:00Z",
+        "updated_at": "2026-11-24T09:32:00Z",
+    },
+    response_only=True,
 )
 EVENTS = OpenApiExample(
     "Events",

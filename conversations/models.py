@@ -250,6 +250,11 @@ class Message(models.Model):
     def __str__(self) -> str:
         return f"{self.role} {self.position}"
 
+    @property
+    def total_tokens(self) -> int:
+        """All that the answer took, the writing of its searches included."""
+        return self.prompt_tokens + self.completion_tokens + self.rewrite_tokens
+
     def is_under_way(self) -> bool:
         """False once it is older than the longest answer can take, so its process has died."""
         attempts = settings.GROQ_MAX_RETRIES + 1
@@ -364,6 +369,25 @@ class Retrieval(models.Model):
         return self.query
 
 
+class FeedbackQuerySet(models.QuerySet["Feedback"]):
+    """Sets of feedback."""
+
+    def questions(self, user_id: UUID | None) -> "FeedbackQuerySet":
+        """Rated down, with the right document and page: of one user, or of all.
+
+        Each has a `question`: what was searched for, or else what was asked. One query.
+        """
+        wrong = self.filter(rating=Feedback.Rating.DOWN, document__isnull=False, page__isnull=False)
+        if user_id is not None:
+            wrong = wrong.filter(message__conversation__user_id=user_id)
+        asked = Message.objects.filter(
+            conversation=OuterRef("message__conversation"),
+            position=OuterRef("message__position") - 1,
+        )
+        question = Coalesce("message__retrieval__query", Subquery(asked.values("content")))
+        return wrong.annotate(question=question).select_related("document").order_by("created_at")
+
+
 class Feedback(models.Model):
     """What the user thought of an answer, and where the right one stands."""
 
@@ -389,6 +413,8 @@ class Feedback(models.Model):
     page = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = FeedbackQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-updated_at"]

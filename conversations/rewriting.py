@@ -109,10 +109,10 @@ async def _ask(
         raise UpstreamTimeout() from error
 
 
-def exchanges(conversation: Conversation, question: Message) -> list[Exchange]:
-    """The answered questions right before this one, oldest first; two database queries."""
+def exchanges(conversation: Conversation, position: int) -> list[Exchange]:
+    """The exchanges right before the question at `position`, oldest first; two database queries."""
     rows = (
-        conversation.messages.filter(position__lt=question.position)
+        conversation.messages.filter(position__lt=position)
         .order_by("-position")
         .prefetch_related("citations")[: 2 * follow_up.EXCHANGES]
     )

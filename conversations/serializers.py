@@ -6,17 +6,34 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from conversations.models import Citation, Conversation, Message
+from conversations.answer_serializers import (
+    CitationSerializer,
+    FeedbackSerializer,
+    RetrievalSerializer,
+)
+from conversations.models import Conversation, Message
 from conversations.turn import Turn
-from documents.models import Document
-from documents.serializers import IdField, StrictSerializer, TextField, UserIdField
+from documents.serializers import (
+    DocumentIdsField,
+    StrictSerializer,
+    TextField,
+    UserIdField,
+    find_documents,
+)
 from llm import catalogue
 
 MESSAGE_CHARS = 32_000
 SYSTEM_PROMPT_CHARS = 8_000
-DOCUMENTS_A_CONVERSATION = 1_000
 # How many of a conversation's newest messages come with it; all are at its `messages`.
 MESSAGES_SHOWN = 50
+GROUNDING = (
+    "What becomes of a grounded question that the documents do not answer: `strict` refuses it, "
+    "`prefer` answers it from general knowledge and says so."
+)
+REWRITING = (
+    "How the search of a follow-up learns what the conversation is about: `model` lets a small "
+    "model write it (`terms` where there is none), `terms` carries words of the turns before."
+)
 
 
 class ModelNameField(TextField):
@@ -28,25 +45,6 @@ class ModelNameField(TextField):
             return catalogue.find(super().to_internal_value(data)).name
         except catalogue.UnknownModel as error:
             raise serializers.ValidationError(str(error)) from error
-
-
-class DocumentIdsField(serializers.ListField):
-    """Ids of documents."""
-
-    child = IdField()
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=DOCUMENTS_A_CONVERSATION, **kwargs)
-
-
-def find_documents(user: Any, ids: list[Any]) -> list[Document]:
-    """That user's documents of these ids. Raises ValidationError naming those that are not."""
-    found = list(Document.objects.filter(user=user, pk__in=ids))
-    missing = sorted({str(one) for one in ids} - {str(document.pk) for document in found})
-    if missing:
-        text = f"This user has no such document: {', '.join(missing[:5])}."
-        raise serializers.ValidationError({"document_ids": [text]})
-    return found
 
 
 class NewMessageSerializer(StrictSerializer):
@@ -85,6 +83,16 @@ class NewConversationSerializer(StrictSerializer):
     model = ModelNameField(default=lambda: catalogue.find(settings.GROQ_MODEL).name)
     title = TextField(max_length=200, required=False)
     system_prompt = TextField(max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True)
+    grounding = serializers.ChoiceField(
+        Conversation.Grounding.choices,
+        default=Conversation.Grounding.STRICT,
+        help_text=GROUNDING,
+    )
+    query_rewriting = serializers.ChoiceField(
+        Conversation.Rewriting.choices,
+        default=Conversation.Rewriting.MODEL,
+        help_text=REWRITING,
+    )
     stream = serializers.BooleanField(default=False)
 
     validate_first_message = NewMessageSerializer.validate_content
@@ -104,6 +112,12 @@ class ConversationChangeSerializer(StrictSerializer):
     model = ModelNameField(required=False)
     document_ids = DocumentIdsField(required=False)
     system_prompt = TextField(max_length=SYSTEM_PROMPT_CHARS, required=False, allow_blank=True)
+    grounding = serializers.ChoiceField(
+        Conversation.Grounding.choices, required=False, help_text=GROUNDING
+    )
+    query_rewriting = serializers.ChoiceField(
+        Conversation.Rewriting.choices, required=False, help_text=REWRITING
+    )
     archived = serializers.BooleanField(required=False)
 
     def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:
@@ -123,33 +137,13 @@ class ConversationChangeSerializer(StrictSerializer):
         return instance
 
 
-class CitationSerializer(serializers.ModelSerializer[Citation]):
-    """A citation as the API shows it."""
-
-    document_id = serializers.UUIDField(read_only=True, allow_null=True)
-
-    class Meta:
-        model = Citation
-        fields: ClassVar = [
-            "number",
-            "document_id",
-            "document_name",
-            "chunk_id",
-            "page",
-            "char_start",
-            "char_end",
-            "quote",
-            "score",
-        ]
-        read_only_fields = fields
-
-
 class UsageSerializer(serializers.Serializer[Any]):
     """What an answer took."""
 
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
     cached_tokens = serializers.IntegerField()
+    rewrite_tokens = serializers.IntegerField(help_text="For writing the searches.")
     total_tokens = serializers.IntegerField()
     cost_usd = serializers.DecimalField(max_digits=14, decimal_places=8)
 
@@ -167,6 +161,9 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     error = serializers.SerializerMethodField()
     usage = serializers.SerializerMethodField()
     citations = CitationSerializer(many=True, read_only=True)
+    grounding = serializers.SerializerMethodField()
+    retrieval = serializers.SerializerMethodField()
+    feedback = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
@@ -179,6 +176,9 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "finish_reason",
             "error",
             "citations",
+            "grounding",
+            "retrieval",
+            "feedback",
             "usage",
             "context",
             "duration_ms",
@@ -202,10 +202,28 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "prompt_tokens": message.prompt_tokens,
             "completion_tokens": message.completion_tokens,
             "cached_tokens": message.cached_tokens,
-            "total_tokens": message.prompt_tokens + message.completion_tokens,
+            "rewrite_tokens": message.rewrite_tokens,
+            "total_tokens": message.total_tokens,
             "cost_usd": message.cost_usd,
         }
         return UsageSerializer(usage).data
+
+    @extend_schema_field(serializers.ChoiceField(Message.Grounding.choices, allow_null=True))
+    def get_grounding(self, message: Message) -> str | None:
+        """None in open chat, for questions, and until the answer is there."""
+        return message.grounding or None
+
+    @extend_schema_field(RetrievalSerializer(allow_null=True))
+    def get_retrieval(self, message: Message) -> Any:
+        """None where nothing was searched."""
+        retrieval = getattr(message, "retrieval", None)
+        return RetrievalSerializer(retrieval).data if retrieval else None
+
+    @extend_schema_field(FeedbackSerializer(allow_null=True))
+    def get_feedback(self, message: Message) -> Any:
+        """None until there is some."""
+        feedback = getattr(message, "feedback", None)
+        return FeedbackSerializer(feedback).data if feedback else None
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -224,6 +242,8 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
             "title",
             "model",
             "system_prompt",
+            "grounding",
+            "query_rewriting",
             "archived",
             "document_ids",
             "message_count",
@@ -249,7 +269,7 @@ class ConversationWithMessagesSerializer(ConversationSerializer):
     @extend_schema_field(MessageSerializer(many=True))
     def get_messages(self, conversation: Conversation) -> Any:
         """At most MESSAGES_SHOWN, in two queries."""
-        newest = conversation.messages.prefetch_related("citations").order_by("-position")
+        newest = conversation.messages.with_all_it_rests_on().order_by("-position")
         return MessageSerializer(list(newest[:MESSAGES_SHOWN])[::-1], many=True).data
 
 
@@ -278,6 +298,7 @@ class PassageSerializer(serializers.Serializer[Any]):
     document_name = serializers.CharField()
     page_start = serializers.IntegerField()
     page_end = serializers.IntegerField()
+    section = serializers.CharField(allow_blank=True)
     score = serializers.FloatField()
     text = serializers.CharField()
 
@@ -304,6 +325,19 @@ def turn_body(turn: Turn, opened: bool) -> dict[str, Any]:
     if opened:
         conversation = Conversation.objects.with_message_count().get(pk=turn.conversation.pk)
         body = dict(ConversationSerializer(conversation).data)
-    body["message"] = MessageSerializer(turn.question).data
-    body["answer"] = MessageSerializer(turn.answer).data
-    return body
+    # As the rows are, so that reply, stream and history say the same.
+    pair = Message.objects.filter(pk__in=[turn.question.pk, turn.answer.pk]).order_by("position")
+    question, answer = MessageSerializer(pair.with_all_it_rests_on(), many=True).data
+    return body | {"message": question, "answer": answer}
+
+
+def answer_body(turn: Turn) -> Any:
+    """The answer alone."""
+    answer = Message.objects.with_all_it_rests_on().get(pk=turn.answer.pk)
+    return MessageSerializer(answer).data
+
+
+def retrieval_body(turn: Turn) -> dict[str, Any]:
+    """What was searched for, and the passages that the prompt holds."""
+    searched = RetrievalSerializer(turn.retrieval).data if turn.retrieval else {}
+    return {**searched, "passages": PassageSerializer(turn.passages, many=True).data}

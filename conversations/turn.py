@@ -160,7 +160,9 @@ class Turn:
             return await in_database(self._plan, self.question.content, [])
         before: list[Exchange] = []
         if self.question.position > 0:
-            before = await in_database(rewriting.exchanges, self.conversation, self.question)
+            before = await in_database(
+                rewriting.exchanges, self.conversation, self.question.position
+            )
         wanted = Conversation.Rewriting(self.conversation.query_rewriting)
         searches = await rewriting.write(self.question.content, before, wanted)
         return await in_database(self._search, searches)

@@ -27,13 +27,13 @@ from conversations.serializers import (
     NewMessageSerializer,
     RetrySerializer,
     TurnSerializer,
-    find_documents,
     turn_body,
 )
 from conversations.streaming import event_stream
 from conversations.turn import Turn, in_database, wait_until_read
 from documents.exceptions import DocumentsNotReady
 from documents.models import Document
+from documents.serializers import find_documents
 from documents.views import USER_ID, Scoped
 from llm import catalogue
 
@@ -187,7 +187,7 @@ class MessageList(generics.ListAPIView[Message], Answering):
     def get_queryset(self) -> QuerySet[Message]:
         """Oldest first, with their citations."""
         conversation = self.find_conversation(self.kwargs["pk"])
-        return conversation.messages.order_by("position").prefetch_related("citations")
+        return conversation.messages.with_all_it_rests_on().order_by("position")
 
     @extend_schema(
         operation_id="list_messages",

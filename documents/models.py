@@ -11,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.files import File
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Substr
 from uuid_utils.compat import uuid7
 
 from documents.extraction.text import clean
@@ -249,7 +250,19 @@ class PageQuerySet(models.QuerySet["Page"]):
     WHERE substr(page.text, quoted.start + 1, length(quoted.quote)) = quoted.quote
     """
 
-    def holding(self, quotes: Sequence[tuple[UUID, int, int, str]]) -> set[int]:
+    def around(self, citation: Any, chars: int) -> tuple[str, str]:
+        """What stands before and after a citation on its page, at most `chars` of each.
+
+        Empty where the page is gone; one database query.
+        """
+        start = max(0, citation.char_start - chars)
+        cut = self.filter(document_id=citation.document_id, number=citation.page).values_list(
+            Substr("text", start + 1, citation.char_start - start),
+            Substr("text", citation.char_end + 1, chars),
+        )
+        return cut.first() or ("", "")
+
+    def holding(self, quotes: Sequence[tuple[UUID | None, int, int, str]]) -> set[int]:
         """Which of the quotes, by their index, stand where they say; one database query.
 
         A quote is its document's id, page, offset in the page's text, and words.

@@ -20,6 +20,7 @@ LISTS = [
     "documents/document",
     "documents/chunk",
     "conversations/conversation",
+    "conversations/feedback",
     "procrastinate/procrastinatejob",
 ]
 

@@ -46,6 +46,7 @@ def test_it_answers_with_conversation_both_messages_citations_and_usage(api, use
         "prompt_tokens": 100,
         "completion_tokens": 20,
         "cached_tokens": 64,
+        "rewrite_tokens": 0,
         "total_tokens": 120,
         "cost_usd": "0.00007480",
     }

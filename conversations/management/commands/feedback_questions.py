@@ -1,0 +1,36 @@
+"""`manage.py feedback_questions`: thumbs-down with the right place, as questions for `evaluate`."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand
+
+from conversations.models import Feedback
+
+
+class Command(BaseCommand):
+    """Prints one JSON object a line."""
+
+    help = (
+        "Write the questions that users rated down, with the document and page that hold the "
+        "right answer, as JSON Lines for manage.py evaluate."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declares --user."""
+        parser.add_argument("--user", type=UUID, help="only this user's")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """A follow-up is written as it was searched for, so that it can be asked alone."""
+        found: Any = Feedback.objects.questions(options["user"])
+        for feedback in found.iterator(chunk_size=500):
+            line = {
+                "id": str(feedback.message_id),
+                "question": feedback.question,
+                "document": feedback.document.name,
+                "document_id": str(feedback.document_id),
+                "pages": [feedback.page],
+            }
+            self.stdout.write(json.dumps(line, ensure_ascii=False))

@@ -7,11 +7,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from documents.models import Chunk, Document
+from documents.playground import playground
 from documents.tasks import defer_ingestion
 
 CHUNKS_SHOWN = 20
@@ -56,6 +57,12 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         ("Used by", {"fields": ("used_by",), "description": USED_BY}),
         ("Text", {"fields": ("first_chunks",)}),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        """With the search playground."""
+        view = self.admin_site.admin_view(playground)
+        extra = {"model_admin": self}
+        return [path("search/", view, extra, name="documents_search"), *super().get_urls()]
 
     def delete_model(self, request: HttpRequest, obj: Document) -> None:
         """Removes the file too."""

@@ -12,7 +12,8 @@ from documents.models import Document
 from tests.evaluation import squad
 from tests.factories import TEXT, make_document, make_user
 
-db = pytest.mark.django_db
+# Documents are read in threads, each with a connection of its own.
+db = pytest.mark.django_db(transaction=True)
 
 
 class Passage:

@@ -3,13 +3,16 @@
 import logging
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 from tqdm import tqdm
 
 from documents.evaluation import (
@@ -130,27 +133,34 @@ def _ingest(
     """The documents by name, all readable ones ready; and why the others are not."""
     documents: dict[str, Document] = {}
     unread: dict[str, str] = {}
-    with tqdm(files.items(), desc="reading", unit="file", disable=silent) as bar:
-        for name, path in bar:
-            document = _take(user, path, anew=anew)
+    pool = ThreadPoolExecutor(settings.DOCUMENTS_AT_ONCE)
+    try:
+        taken = pool.map(lambda path: _take(user, path, anew=anew), files.values())
+        bar = tqdm(taken, desc="reading", total=len(files), unit="file", disable=silent)
+        for name, document in zip(files, bar, strict=True):
             if document is None:
                 unread[name] = "neither a PDF nor plain text"
             elif document.status == Document.Status.FAILED:
                 unread[name] = f"{document.error_code}: {document.error}"
             else:
                 documents[name] = document
+    finally:
+        # After Ctrl-C, those that have not begun are left out.
+        pool.shutdown(cancel_futures=True)
     return documents, unread
 
 
 def _take(user: Any, path: Path, *, anew: bool) -> Document | None:
     """The document a file becomes or already is; None for a file that we take no such of."""
-    with path.open("rb") as stream:
-        kind = sniff(stream.read(HEAD_BYTES))
-        if kind is None:
-            return None
-        file = File(stream, name=path.name)
-        document, created = Document.objects.keep(user, path.name, kind, file, ingest)
-    unfinished = document.status in (Document.Status.PENDING, Document.Status.PROCESSING)
-    if not created and (anew or unfinished):
-        ingest(document)
-    return document
+    try:
+        with path.open("rb") as stream:
+            kind = sniff(stream.read(HEAD_BYTES))
+            if kind is None:
+                return None
+            file = File(stream, name=path.name)
+            document, _ = Document.objects.keep(user, path.name, kind, file, lambda _: None)
+        if anew or document.status in (Document.Status.PENDING, Document.Status.PROCESSING):
+            ingest(document)
+        return document
+    finally:
+        connection.close()  # this thread's own

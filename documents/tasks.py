@@ -25,10 +25,12 @@ DEAD_AFTER_SECONDS = 30
 STORING_SECONDS = 60
 MAY_PASS = (OperationalError, InterfaceError, OSError)
 
-INTERNAL_ERROR = "Reading the document failed on our side. Have it read again, or report it."
+INTERNAL_ERROR = (
+    "Reading the document failed on our side. Reprocess it; if it fails again, report it."
+)
 INTERRUPTED = (
     f"Reading the document was cut off {ATTEMPTS} times: the process that did it ended. "
-    "Split the file, or have it read again."
+    "Reprocess it, or split the file."
 )
 
 

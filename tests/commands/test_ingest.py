@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -11,7 +12,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from documents import ingestion
 from documents.management.commands import ingest
 from documents.models import Document
-from tests.factories import TEXT
+from tests.factories import TEXT, upload
 
 # Files are read in threads, each with a connection of its own.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,12 +97,39 @@ def test_what_fails_on_our_side_is_left_to_the_worker(folder, user_id, monkeypat
     with pytest.raises(CommandError, match="2 files"):
         call_command("ingest", folder, user=user_id)
     assert "a.txt: no room on the disk" in capsys.readouterr().err
+    assert {document.status for document in Document.objects.all()} == {"pending"}
 
     with connection.cursor() as cursor:
         cursor.execute("UPDATE procrastinate_jobs SET scheduled_at = now()")
     call_command("procrastinate", "worker", "--one-shot", "--no-listen-notify")
 
     assert {document.status for document in Document.objects.all()} == {"ready"}
+
+
+def test_a_document_can_be_seen_and_sent_while_it_is_read(folder, api, user_id, monkeypatch):
+    answers = []
+
+    def send_the_same_meanwhile(document, on_page):
+        content = document.file.open("rb").read()
+        with ThreadPoolExecutor() as elsewhere:
+            sent = elsewhere.submit(upload_and_close, api, content, user_id)
+            answers.append((str(document.pk), sent.result(timeout=10)))
+        ingestion.ingest(document, on_page)
+
+    monkeypatch.setattr(ingest, "ingest", send_the_same_meanwhile)
+    call_command("ingest", folder, user=user_id)
+
+    assert len(answers) == 2
+    for pk, (status, body) in answers:
+        assert (status, body["id"], body["status"]) == (200, pk, "pending")
+
+
+def upload_and_close(api, content, user_id):
+    try:
+        response = upload(api, content, user_id=user_id)
+        return response.status_code, response.json()
+    finally:
+        connection.close()
 
 
 def test_nothing_is_left_in_the_queue(folder, user_id):

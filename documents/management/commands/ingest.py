@@ -150,7 +150,10 @@ def _take(user: Any, path: Path, on_page: Progress) -> tuple[Document, bool]:
             user, path.name, kind, file, lambda new: reserve.append(defer_in_reserve(new))
         )
     if created:
-        # If this fails on our side or is killed, the document waits for the worker.
-        ingest(document, on_page)
+        try:
+            ingest(document, on_page)
+        except Exception:
+            document.mark_pending()  # for the worker, as where this process is killed
+            raise
         withdraw(reserve[0])
     return document, created

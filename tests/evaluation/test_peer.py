@@ -8,7 +8,7 @@ from tests.factories import TEXT
 pytest.importorskip("bm25s", reason="needs tests/benchmarks/requirements.txt")
 pytest.importorskip("Stemmer", reason="needs tests/benchmarks/requirements.txt")
 
-from tests.evaluation import peer  # noqa: E402
+from tests.evaluation import peer
 
 
 def test_chunks_are_plain_windows_that_know_their_pages():

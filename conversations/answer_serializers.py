@@ -7,7 +7,6 @@ from rest_framework import serializers
 
 from conversations.evidence import BUDGET
 from conversations.models import Citation, Conversation, Feedback, Retrieval
-from documents.search import Outcome
 from documents.serializers import (
     DocumentIdsField,
     DocumentSerializer,
@@ -15,6 +14,7 @@ from documents.serializers import (
     StrictSerializer,
     TextField,
 )
+from llm.ranking import Outcome
 
 COMMENT_CHARS = 4_000
 # More than this fills no window.

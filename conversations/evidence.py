@@ -10,8 +10,9 @@ from django.db import transaction
 
 from conversations.models import Message, Retrieval
 from conversations.rewriting import Searches
-from documents.search import Candidate, Outcome, search
+from documents.search import search
 from llm.passages import Passage
+from llm.ranking import Candidate, Outcome
 
 # Found, but more than the prompt could hold.
 BUDGET = "budget"

@@ -52,7 +52,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
     fieldsets = (
         (None, {"fields": ("name", "id", "title", "user", "kind", "file_size", "sha256")}),
         ("Reading", {"fields": ("status", "progress", "error_code", "error", "language")}),
-        ("Size", {"fields": ("chunk_count", "token_count", "term_count")}),
+        ("Size", {"fields": ("chunk_count", "token_count")}),
         ("Dates", {"fields": ("created_at", "processed_at")}),
         ("Used by", {"fields": ("used_by",), "description": USED_BY}),
         ("Text", {"fields": ("first_chunks",)}),

@@ -1,65 +1,114 @@
 """Where in passages the words of a query stand."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
+from llm import thesaurus
 from llm.passages import Passage
+from llm.retrieval import Query
+from llm.words import searchable
 
-# Controls that cleaned text never holds; a text that does all the same gets no highlights.
-START, STOP = "\x02", "\x03"
-OPTIONS = f'StartSel="{START}", StopSel="{STOP}", HighlightAll=true'
+# A number with its commas and points, or a word with its apostrophes.
+WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+(?:['\u2019]\w+)*")
 
-# PostgreSQL marks the words itself, with the parser and the stems that indexed them. Any of the
-# query's lexemes will do; they are quoted as tsquery's input syntax wants it.
-MARK = """
-SELECT passage.place,
-    ts_headline(document.language::regconfig, passage.text, query.any_of, %(options)s)
-FROM unnest(%(documents)s::uuid[], %(texts)s::text[]) WITH ORDINALITY
-    AS passage(document_id, text, place)
-JOIN documents_document AS document ON document.id = passage.document_id,
-LATERAL (
-    SELECT string_agg(
-        '''' || replace(replace(word.lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
-    )::tsquery AS any_of
-    FROM unnest(to_tsvector(document.language::regconfig, %(query)s)) AS word
-) AS query
-WHERE query.any_of IS NOT NULL
+# Words match where they share a lexeme in the language of the passage's document.
+MATCH = """
+WITH spoken AS (
+    SELECT language::regconfig AS language, array_agg(id) AS documents
+    FROM documents_document WHERE id = ANY(%(documents)s)
+    GROUP BY language
+)
+SELECT spoken.documents, array(
+    SELECT form.place
+    FROM unnest(%(forms)s::text[]) WITH ORDINALITY AS form(text, place)
+    WHERE tsvector_to_array(to_tsvector(spoken.language, form.text)) && asked.lexemes
+)
+FROM spoken, LATERAL (
+    SELECT array_agg(word.lexeme) AS lexemes
+    FROM unnest(%(asked)s::text[]) AS query(text),
+        unnest(to_tsvector(spoken.language, query.text)) AS word
+) AS asked
 """
 
 Span = tuple[int, int]
 
 
-def find_highlights(query: str, passages: Sequence[Passage]) -> list[list[Span]]:
-    """For each passage the (start, end) offsets in its text of words that match; one query.
+def find_highlights(query: Query, passages: Sequence[Passage]) -> list[list[Span]]:
+    """For each passage the (start, end) offsets in its text of words that match.
 
+    One database query. Words that stand for those of the query match as they do in search.
     Offsets count characters (Unicode code points), end exclusive, in order and apart.
     """
     if not passages:
         return []
-    texts = [passage.text for passage in passages]
-    parameters: dict[str, Any] = {
-        "query": query,
-        "options": OPTIONS,
-        "documents": [passage.document_id for passage in passages],
-        "texts": texts,
-    }
+    texts = [list(WORD.finditer(passage.text)) for passage in passages]
+    parts = _parts({match[0] for words in texts for match in words})
+    sought = {word for text, _ in thesaurus.expand(query).texts for word in WORD.findall(text)}
+    asked = [form for found in _parts(sought).values() for form, _ in found]
+    forms = list({form for found in parts.values() for form, _ in found})
+    matching = _matching(asked, forms, [passage.document_id for passage in passages])
+    return [
+        _apart(_spans(words, parts, matching.get(passage.document_id, set())))
+        for passage, words in zip(passages, texts, strict=True)
+    ]
+
+
+def _parts(words: set[str]) -> dict[str, list[tuple[str, Span]]]:
+    """Of each word the forms that the index has, with their places in the word.
+
+    Most have one. A run of Chinese has its pairs of characters.
+    """
+    if not words:
+        return {}
+    ordered = list(words)
+    forms = searchable("\0".join(ordered)).split("\0")  # at once: it is many patterns
+    return {word: list(_places(word, form)) for word, form in zip(ordered, forms, strict=True)}
+
+
+def _places(word: str, form: str) -> Iterator[tuple[str, Span]]:
+    pieces = form.split()
+    if len(pieces) < 2 or not all(piece in word for piece in pieces):
+        yield form, (0, len(word))
+        return
+    start = -1
+    for piece in pieces:
+        start = word.find(piece, start + 1)
+        yield piece, (start, start + len(piece))
+
+
+def _matching(asked: list[str], forms: list[str], documents: list[UUID]) -> dict[UUID, set[str]]:
+    """Which of the forms match, by document; one deleted meanwhile has none."""
+    parameters: dict[str, Any] = {"asked": asked, "forms": forms, "documents": documents}
     with connection.cursor() as cursor:
-        cursor.execute(MARK, parameters)
-        marked = dict(cursor.fetchall())
-    # A document deleted meanwhile has no row.
-    return [_spans(marked.get(place, ""), text) for place, text in enumerate(texts, start=1)]
+        cursor.execute(MATCH, parameters)
+        rows = cursor.fetchall()
+    return {
+        document: matching
+        for ids, places in rows
+        for matching in [{forms[place - 1] for place in places}]
+        for document in ids
+    }
 
 
-def _spans(marked: str, text: str) -> list[Span]:
-    if marked.replace(START, "").replace(STOP, "") != text:
-        return []
-    before, *parts = marked.split(START)
-    spans: list[Span] = []
-    offset = len(before)
-    for part in parts:
-        word, _, rest = part.partition(STOP)
-        spans.append((offset, offset + len(word)))
-        offset += len(word) + len(rest)
-    return spans
+def _spans(
+    words: Sequence[re.Match[str]], parts: dict[str, list[tuple[str, Span]]], matching: set[str]
+) -> Iterator[Span]:
+    for word in words:
+        for form, (start, end) in parts[word[0]]:
+            if form in matching:
+                yield word.start() + start, word.start() + end
+
+
+def _apart(spans: Iterable[Span]) -> list[Span]:
+    """The same, those that overlap joined."""
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined

@@ -139,7 +139,12 @@ class Document(models.Model):
     pages_done = models.PositiveIntegerField(default=0)
     chunk_count = models.PositiveIntegerField(default=0)
     token_count = models.PositiveIntegerField(default=0)
-    term_count = models.PositiveIntegerField(default=0, help_text="Searchable words in all chunks.")
+    name_terms = ArrayField(
+        models.IntegerField(),
+        default=list,
+        blank=True,
+        help_text="Hashes of the words of name and title, as questions are searched.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     processed_at = models.DateTimeField(null=True, blank=True)
 
@@ -216,6 +221,7 @@ class Chunk(models.Model):
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="chunks")
     ordinal = models.PositiveIntegerField(help_text="From 0, in reading order.")
     text = models.TextField()
+    section = models.TextField(blank=True, help_text="The headings it stands under.")
     token_count = models.PositiveIntegerField()
     page_start = models.PositiveIntegerField()
     page_end = models.PositiveIntegerField()
@@ -296,19 +302,19 @@ class Page(models.Model):
 
 
 class Posting(models.Model):
-    """Where a term stands in a document: three arrays of equal length, one entry a chunk.
+    """A bucket of a document's posting lists: which chunks hold its terms, and how much.
 
-    Written and read by SQL in `llm.retrieval`.
+    Written and read by SQL in `llm.retrieval`, which tells the layout.
     """
 
-    pk = models.CompositePrimaryKey("document_id", "term")
+    pk = models.CompositePrimaryKey("document_id", "bucket")
     document = models.ForeignKey(
         Document, on_delete=models.CASCADE, db_index=False, related_name="postings"
     )
-    term = models.TextField()
-    ordinals = ArrayField(models.IntegerField())
-    frequencies = ArrayField(models.SmallIntegerField())
-    lengths = ArrayField(models.SmallIntegerField())
+    bucket = models.PositiveIntegerField()
+    terms = ArrayField(models.IntegerField())
+    ends = ArrayField(models.IntegerField())
+    entries = ArrayField(models.IntegerField())
 
     def __str__(self) -> str:
-        return self.term
+        return f"bucket {self.bucket}"

@@ -19,9 +19,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from documents.highlights import Span, find_highlights
 from documents.models import Document
-from documents.search import search
+from documents.search import explain, search
 from llm.passages import Passage
-from llm.retrieval import QUERY_CHARS, Query
+from llm.retrieval import QUERY_CHARS, Query, TermScore
 
 DOCUMENTS_OFFERED = 200
 RESULTS_AT_ONCE = 50
@@ -29,10 +29,16 @@ RESULTS_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A passage with its words marked."""
+    """A passage with its words marked, and what each term adds to its score."""
 
     passage: Passage
     text: SafeString
+    terms: Sequence[TermScore]
+
+    @property
+    def total(self) -> float:
+        """What the terms add up to."""
+        return sum(term.score for term in self.terms)
 
 
 class PlaygroundForm(forms.Form):
@@ -99,9 +105,10 @@ def _found(form: PlaygroundForm) -> dict[str, Any]:
     started = time.perf_counter()
     passages = search([query], ids, form.cleaned_data["limit"]).passages
     milliseconds = (time.perf_counter() - started) * 1000
-    highlights = find_highlights(text, passages)
+    highlights = find_highlights(query, passages)
+    terms = explain(query, ids, passages)
     rows = [
-        Row(passage, _marked(passage.text, spans))
+        Row(passage, _marked(passage.text, spans), terms.get(passage.chunk_id, []))
         for passage, spans in zip(passages, highlights, strict=True)
     ]
     return {"rows": rows, "searched": len(ids), "milliseconds": milliseconds}

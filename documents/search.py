@@ -1,47 +1,21 @@
 """Finds the passages of documents that match a question."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q
 
 from documents.models import Chunk
-from llm import retrieval
+from llm import retrieval, thesaurus
 from llm.passages import Passage
-from llm.retrieval import Hit, Query
+from llm.ranking import Found, choose
+from llm.retrieval import Hit, Query, TermScore
 
 # So many candidates are looked at for each passage wanted.
 CANDIDATES_A_PASSAGE = 4
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): score = sum of 1 / (60 + rank).
 FUSION_RANK = 60
-
-
-class Outcome(StrEnum):
-    """What became of a candidate."""
-
-    KEPT = "kept"
-    JOINED = "joined"
-    DUPLICATE = "duplicate"
-    BELOW_LIMIT = "below_limit"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A chunk that was considered, and what became of it."""
-
-    passage: Passage
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The passages, best first, and all candidates they were chosen from."""
-
-    passages: list[Passage]
-    candidates: list[Candidate]
 
 
 def find_passages(text: str, document_ids: Sequence[UUID], limit: int) -> list[Passage]:
@@ -53,14 +27,23 @@ def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -
     """The best passages for the queries, whose results are fused; one database query more."""
     wanted = limit * CANDIDATES_A_PASSAGE
     with connection.cursor() as cursor:
-        rankings = [retrieval.search(cursor, query, document_ids, wanted) for query in queries]
+        rankings = [
+            retrieval.search(cursor, thesaurus.expand(query), document_ids, wanted)
+            for query in queries
+        ]
     hits = rankings[0] if len(rankings) == 1 else _fused(rankings)
-    passages = _passages(hits[:wanted])
-    candidates = [
-        Candidate(passage, Outcome.KEPT if rank < limit else Outcome.BELOW_LIMIT)
-        for rank, passage in enumerate(passages)
-    ]
-    return Found(passages[:limit], candidates)
+    question = queries[0].texts[0][0]
+    return choose(question, _passages(hits[:wanted]), limit)
+
+
+def explain(
+    query: Query, document_ids: Sequence[UUID], passages: Sequence[Passage]
+) -> dict[UUID, list[TermScore]]:
+    """Why each passage's own chunk ranks where it does, term by term, by chunk id."""
+    places = {(passage.document_id, passage.ordinal): passage.chunk_id for passage in passages}
+    with connection.cursor() as cursor:
+        found = retrieval.explain(cursor, thesaurus.expand(query), document_ids, list(places))
+    return {places[place]: scores for place, scores in found.items()}
 
 
 def _fused(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
@@ -104,4 +87,6 @@ def _passage(chunk: Chunk, score: float) -> Passage:
         page_end=chunk.page_end,
         char_start=chunk.char_start,
         page_breaks=tuple(chunk.page_breaks),
+        section=chunk.section,
+        ordinal=chunk.ordinal,
     )

@@ -296,15 +296,16 @@ class DocumentSearch(Scoped):
         """Four queries, however much is found."""
         asked = SearchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        query, limit = asked.validated_data["query"], asked.validated_data["limit"]
+        text, limit = asked.validated_data["query"], asked.validated_data["limit"]
+        query = Query(((text, 1.0),))
         ids = self._document_ids(asked.validated_data)
-        passages = search([Query(((query, 1.0),))], ids, limit).passages
+        passages = search([query], ids, limit).passages
         highlights = find_highlights(query, passages)
         found = [
             {**asdict(passage), "highlights": spans}
             for passage, spans in zip(passages, highlights, strict=True)
         ]
-        return Response(SearchResultsSerializer({"query": query, "results": found}).data)
+        return Response(SearchResultsSerializer({"query": text, "results": found}).data)
 
     def _document_ids(self, asked: dict[str, Any]) -> list[UUID]:
         """Where to search. Raises ValidationError for an unnamed user or others' documents."""

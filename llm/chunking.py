@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from llm.structure import Heading, Level, Outline
+
 # English prose takes six characters a word with its space, German seven, wide tables more; eight
 # lets a chunk of ordinary text reach its word count and still bounds the odd one.
 CHARS_PER_WORD = 8
@@ -15,6 +17,16 @@ CHARS_PER_WORD = 8
 # dashes). The ideographic full stops close a piece, so that those scripts break at sentences too.
 _PIECE = 60
 _STOPS = "\u3002\uff01\uff1f"
+
+# Two figures make a row of a table; a line is looked at no further than this.
+_FIGURE = re.compile(r"\d[\d,.]*")
+_LINE = 300
+
+# The heading of a part ends a chunk that has at least one word in so many of its room.
+PART_SHARE = 3
+
+# Chapters and their sections are parts; what is deeper stands inside them.
+PART_DEPTH = 2
 
 # A full stop, perhaps inside quotes or brackets, ends a sentence.
 _SENTENCE_END = re.compile("[.!?\u2026][\"'\u201d\u2019\xbb)\\]]*$")
@@ -35,20 +47,43 @@ class Chunk:
     page_end: int
     char_start: int
     char_end: int
+    section: str = ""
 
 
-def chunk_pages(pages: Sequence[str], *, words: int = 220, overlap: int = 40) -> Iterator[Chunk]:
+@dataclass(frozen=True, slots=True)
+class KnownHeading:
+    """A heading that the document names itself: its page from 1, its offset in the page's text,
+    and its depth (1: a chapter)."""
+
+    title: str
+    page: int
+    offset: int
+    level: int
+
+
+def chunk_pages(
+    pages: Sequence[str],
+    *,
+    words: int = 220,
+    overlap: int = 40,
+    known_headings: Sequence[KnownHeading] = (),
+) -> Iterator[Chunk]:
     """Cut pages into chunks of at most `words` words, each repeating about `overlap` words.
 
-    A chunk begins and ends at a paragraph, sentence or line border where one is near, and holds at
-    most `8 * words` characters. Every word of the pages is in at least one chunk. Raises ValueError
-    unless 0 <= overlap < words.
+    A chunk begins and ends at a heading, paragraph, sentence or line border where one is near, and
+    holds at most `8 * words` characters. Nothing is repeated across the heading of a part. Every
+    word of the pages is in at least one chunk. Raises ValueError unless 0 <= overlap < words.
     """
     if not 0 <= overlap < words:
         raise ValueError("chunk_pages needs 0 <= overlap < words")
     text = "\n".join(pages)
     page_starts = _page_starts(pages)
-    for ordinal, (start, end) in enumerate(_Cutter(text, words, overlap).spans()):
+    given = [
+        Heading(page_starts[known.page - 1] + known.offset, known.title, _level(known))
+        for known in known_headings
+    ]
+    outline = Outline(pages, page_starts, given)
+    for ordinal, (start, end) in enumerate(_Cutter(text, outline, words, overlap).spans()):
         first = bisect_right(page_starts, start)
         last = bisect_right(page_starts, end - 1)
         yield Chunk(
@@ -58,7 +93,12 @@ def chunk_pages(pages: Sequence[str], *, words: int = 220, overlap: int = 40) ->
             page_end=last,
             char_start=start - page_starts[first - 1],
             char_end=end - page_starts[last - 1],
+            section=outline.section(start, end),
         )
+
+
+def _level(known: KnownHeading) -> Level:
+    return Level.PART if known.level <= PART_DEPTH else Level.PASSAGE
 
 
 def _page_starts(pages: Sequence[str]) -> Sequence[int]:
@@ -75,17 +115,21 @@ class _Border(IntEnum):
 
     INSIDE_WORD = 0
     WORD = 1
-    LINE = 2
-    SENTENCE = 3
-    SENTENCE_AND_LINE = 4
-    PARAGRAPH = 5
+    ROW = 2
+    LINE = 3
+    SENTENCE = 4
+    SENTENCE_AND_LINE = 5
+    PARAGRAPH = 6
+    HEADING = 7
+    PART = 8
 
 
 class _Cutter:
     """Chooses the cuts. Positions are word numbers; a border `i` lies before word `i`."""
 
-    def __init__(self, text: str, words: int, overlap: int) -> None:
+    def __init__(self, text: str, outline: Outline, words: int, overlap: int) -> None:
         self.text = text
+        self.headings = {heading.offset: heading.level for heading in outline.headings}
         self.words = words
         self.overlap = overlap
         self.max_chars = CHARS_PER_WORD * words
@@ -106,6 +150,10 @@ class _Cutter:
         limit = min(first + self.words, len(self.starts))
         while furthest < limit and self._fits(first, furthest + 1):
             furthest += 1
+        earliest = max(done + 1, first + self.words // PART_SHARE)
+        for border in range(earliest, min(furthest + 1, len(self.starts))):
+            if self._rank(border) == _Border.PART:
+                return border
         if furthest == len(self.starts):
             return furthest
         nearest = max(done + 1, furthest - self.words // 4)
@@ -113,14 +161,20 @@ class _Cutter:
 
     def _next_start(self, first: int, done: int) -> int:
         """Where the next chunk begins: about `overlap` words back, and with room for a new word."""
-        if self.overlap == 0 or done == len(self.starts):
+        if self.overlap == 0 or done == len(self.starts) or self._rank(done) == _Border.PART:
             return done
         earliest = max(first + 1, done - self.overlap * 3 // 2)
-        while earliest < done and not self._fits(earliest, done + 1):
+        while earliest < done and not self._may_repeat(earliest, done):
             earliest += 1
         latest = max(earliest, done - (self.overlap + 1) // 2)
         target = done - self.overlap
         return self._best(earliest, latest, lambda border: -abs(border - target))
+
+    def _may_repeat(self, start: int, done: int) -> bool:
+        """Whether a chunk that begins there has room for a new word, and repeats no more than an
+        overlap of ordinary words does."""
+        repeated = self.ends[done - 1] - self.starts[start]
+        return self._fits(start, done + 1) and repeated <= CHARS_PER_WORD * self.overlap * 3 // 2
 
     def _fits(self, first: int, end: int) -> bool:
         short = self.ends[end - 1] - self.starts[first] <= self.max_chars
@@ -132,14 +186,23 @@ class _Cutter:
 
     def _rank(self, border: int) -> _Border:
         before, after = self.ends[border - 1], self.starts[border]
+        if level := self.headings.get(after):
+            return _Border.PART if level == Level.PART else _Border.HEADING
         breaks = self.text.count("\n", before, after)
         if breaks > 1:
             return _Border.PARAGRAPH
         if self._ends_sentence(before, after):
             return _Border.SENTENCE_AND_LINE if breaks else _Border.SENTENCE
         if breaks:
-            return _Border.LINE
+            return _Border.ROW if self._inside_table(before, after) else _Border.LINE
         return _Border.WORD if after > before else _Border.INSIDE_WORD
+
+    def _inside_table(self, before: int, after: int) -> bool:
+        """Whether the lines on both sides hold two figures or more."""
+        above = self.text[self.text.rfind("\n", 0, before) + 1 : before]
+        end = self.text.find("\n", after)
+        below = self.text[after : end if end >= 0 else len(self.text)]
+        return all(len(_FIGURE.findall(line[:_LINE])) > 1 for line in (above, below))
 
     def _ends_sentence(self, before: int, after: int) -> bool:
         """Not before a small letter or a digit, as after `approx.` and `No.`."""

@@ -37,7 +37,8 @@ FILLERS = frozenset(
         "again any continue describe detail details elaborate else example examples explain "
         "expand further give go help know let like me mean meant more much my no ok okay please "
         "really say show so summarise summarize tell than thank thanks them think us want yes can "
-        "could would should also just then other another same i we am but if not been being"
+        "could would should also just then other another same i we am but if not been being "
+        "warum wieso weshalb mehr erzähl pourquoi davantage raconte perché porque más più"
     )
 )
 # They stand for something that was named before.
@@ -61,6 +62,11 @@ class Leaning(Enum):
     PARTLY = 0.5  # it points back: "When was it built?", "And in 2018?"
     PERHAPS = 0.25  # it is too short to tell: "Opening hours?"
     NOT = 0.0
+
+    @property
+    def points_back(self) -> bool:
+        """True where it cannot be understood alone, so that writing it anew is worth a call."""
+        return self in (Leaning.WHOLLY, Leaning.PARTLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ def carried(question: str, before: Sequence[Exchange]) -> Query:
         texts.append((_without_numbers(said) if own else said, round(weight, 3)))
         if distance == 0:
             texts += [(part[:CITED_CHARS], round(weight * CITED, 3)) for part in exchange.cited]
-        if leaning(exchange.question) in (Leaning.NOT, Leaning.PERHAPS):
+        if not leaning(exchange.question).points_back:
             break
         weight *= FALL
     texts = [(text, weight) for text, weight in texts if text.strip()]

@@ -1,7 +1,7 @@
 """A passage: a retrieved chunk with its score and its place in a document."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 
@@ -19,6 +19,7 @@ class Passage:
     char_start: int
     page_breaks: tuple[int, ...]
     section: str = ""
+    ordinal: int = 0
 
     @property
     def pages(self) -> str:
@@ -38,3 +39,30 @@ class Passage:
         """Where in `text` the page ends that holds this offset."""
         later = [start - 1 for start in self.page_breaks if start > offset]
         return later[0] if later else len(self.text)
+
+    def joined(self, after: "Passage") -> "Passage":
+        """This passage and the next chunk of its document as one; what both hold stands once.
+
+        It keeps this one's identity and score.
+        """
+        start = self._offset_of(after.page_start, after.char_start)
+        text = self.text[:start].ljust(start, "\n") + after.text
+        breaks = {offset for offset in self.page_breaks if offset <= start}
+        breaks |= {start + offset for offset in after.page_breaks}
+        if after.page_start > self.page_start and after.char_start == 0:
+            breaks.add(start)
+        return replace(
+            self,
+            text=text,
+            page_end=max(self.page_end, after.page_end),
+            page_breaks=tuple(sorted(breaks)),
+        )
+
+    def _offset_of(self, page: int, offset: int) -> int:
+        """Where in `text`, or past its end, a place of the document stands."""
+        if page == self.page_start:
+            return offset - self.char_start
+        known = page - self.page_start - 1
+        if known < len(self.page_breaks):
+            return self.page_breaks[known] + offset
+        return len(self.text) + 1 + offset

@@ -1,9 +1,13 @@
 """Keyword retrieval: BM25 over posting lists in PostgreSQL, in plain SQL.
 
-The posting lists are one row per document and term, with three arrays of equal length: the
-ordinals of the chunks that hold the term, how often each holds it, and each one's length in
-terms. Stop words and stems come from PostgreSQL's text search configuration of the document's
-language. Statistics are taken over the documents searched, so they never mix users.
+A document's posting lists stand in as many buckets (rows) as it has chunks, some sixty entries
+each; a term's bucket is the remainder of its hash. A bucket has three arrays: the hashes of its
+terms, where each one's entries end, and the entries, one a chunk: the chunk's ordinal in the upper
+bits and, in the lowest eight, the term's impact there. That is the part of BM25 that does not
+depend on the other documents, so it is worked out once, when a document is indexed. The rest, how
+rare a term is, comes from the documents searched, so that it never mixes users.
+
+Stop words and stems are those of PostgreSQL's text search configuration of a document's language.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +15,26 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-# The usual constants (Robertson and Zaragoza 2009, and Lucene's defaults).
+from llm.words import searchable, searchable_name
+
+# Chosen by trial (tests/benchmarks/README.md); Lucene has 1.2 and 0.75.
 K1 = 1.2
-B = 0.75
+B = 0.6
+# A chunk's length in terms that is neither long nor short. It stands for the average: chunks are
+# cut to one size, so the true one differs little from document to document.
+USUAL_LENGTH = 120
+# A term of the section's heading counts as so many in the text (BM25F, Robertson et al. 2004).
+SECTION_WEIGHT = 0.2
+# A term of the document's name counts as so many terms of impact 1.
+NAME_WEIGHT = 2.5
 # A question's terms beyond this many characters cost time and add no sense.
 QUERY_CHARS = 4000
+# Lists looked up at most: with many documents a question's lighter terms are left out.
+LOOKUPS = 24_000
+# The rarest terms, up to so many entries, choose the candidates; the others' entries are then read
+# for those only. No term is rare in so few that a better chunk could be missed in practice.
+FIRST_ENTRIES = 50_000
+FIRST_CANDIDATES = 500
 # Enough running text to tell the language by its stop words.
 SAMPLE_CHARS = 6000
 # In the languages PostgreSQL knows, a third to a half of running words are stop words.
@@ -36,66 +55,162 @@ ORDER BY 2 DESC, 1
 LIMIT 1
 """
 
-# Replaces a document's posting lists by those of its chunks.
+# Writes the posting lists of a document's chunks.
 INDEX = """
 WITH vectors AS MATERIALIZED (
-    SELECT ordinal, to_tsvector(%(language)s::regconfig, text) AS vector
-    FROM documents_chunk WHERE document_id = %(document)s
+    SELECT ordinal, to_tsvector(%(language)s::regconfig, body) AS body,
+        to_tsvector(%(language)s::regconfig, section) AS section
+    FROM unnest(%(ordinals)s::int[], %(texts)s::text[], %(sections)s::text[])
+        AS chunk(ordinal, body, section)
 ), lengths AS MATERIALIZED (
-    SELECT ordinal, vector, least(sum(cardinality(word.positions)), 32767)::smallint AS length
-    FROM vectors, unnest(vector) AS word
-    GROUP BY ordinal, vector
+    SELECT vectors.*, 1 - %(b)s + %(b)s / %(usual_length)s * (
+        SELECT coalesce(sum(cardinality(word.positions)), 0) FROM unnest(body) AS word
+    ) AS length
+    FROM vectors
+), frequencies AS (
+    SELECT ordinal, lexeme, cardinality(word.positions) / length AS frequency
+    FROM lengths, unnest(body) AS word
+    UNION ALL
+    SELECT ordinal, lexeme, %(section_weight)s FROM lengths, unnest(section) AS word
+), placed AS MATERIALIZED (
+    SELECT hashtext(lexeme) AS hash, (hashtext(lexeme) & 2147483647) %% %(buckets)s AS bucket,
+        (ordinal << 8) | round(255 * sum(frequency) / (sum(frequency) + %(k1)s))::int AS entry
+    FROM frequencies
+    GROUP BY ordinal, lexeme
+), terms AS (
+    SELECT bucket, hash, sum(count(*)) OVER (PARTITION BY bucket ORDER BY hash)::int AS finish
+    FROM placed
+    GROUP BY bucket, hash
+), directories AS (
+    SELECT bucket, array_agg(hash ORDER BY hash) AS terms, array_agg(finish ORDER BY hash) AS ends
+    FROM terms
+    GROUP BY bucket
+), lists AS (
+    SELECT bucket, array_agg(entry ORDER BY hash, entry) AS entries FROM placed GROUP BY bucket
 )
-INSERT INTO documents_posting (document_id, term, ordinals, frequencies, lengths)
-SELECT %(document)s, word.lexeme, array_agg(ordinal ORDER BY ordinal),
-    array_agg(cardinality(word.positions)::smallint ORDER BY ordinal),
-    array_agg(length ORDER BY ordinal)
-FROM lengths, unnest(vector) AS word
-GROUP BY word.lexeme
+INSERT INTO documents_posting (document_id, bucket, terms, ends, entries)
+SELECT %(document)s, bucket, terms, ends, entries FROM directories JOIN lists USING (bucket)
 """
 
-# The number of terms in a document, for the average length.
-COUNT_TERMS = """
-SELECT coalesce(sum(frequency), 0)
-FROM documents_posting, unnest(frequencies) AS frequency
-WHERE document_id = %(document)s
+NAME_TERMS = """
+SELECT coalesce(array_agg(hashtext(lexeme)), '{}')
+FROM unnest(to_tsvector(%(language)s::regconfig, %(name)s))
 """
 
-SEARCH = """
+# The question's terms, their entries in each document, and how rare each is among these chunks.
+LOOK_UP = """
 WITH scope AS MATERIALIZED (
-    SELECT id, language, chunk_count, term_count
+    SELECT row_number() OVER (ORDER BY id) AS number, id, language, chunk_count, name_terms
     FROM documents_document
     WHERE id = ANY(%(documents)s) AND status = 'ready' AND chunk_count > 0
 ), totals AS MATERIALIZED (
-    SELECT sum(chunk_count)::float AS chunks,
-        greatest(sum(term_count)::float / sum(chunk_count), 1) AS average_length
-    FROM scope
-), terms AS MATERIALIZED (
+    SELECT sum(chunk_count)::float AS chunks, count(*)::float AS documents FROM scope
+), words AS (
     SELECT spoken.language, word.lexeme, max(part.weight) AS weight
     FROM (SELECT DISTINCT language FROM scope) AS spoken,
         unnest(%(texts)s::text[], %(weights)s::float[]) AS part(text, weight),
         unnest(to_tsvector(spoken.language::regconfig, part.text)) AS word
     GROUP BY spoken.language, word.lexeme
-), lists AS (
-    SELECT posting.document_id, posting.ordinals, posting.frequencies, posting.lengths, terms.weight,
-        sum(cardinality(posting.ordinals)) OVER (PARTITION BY posting.term) AS found
-    FROM scope
-    JOIN terms USING (language)
+), ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY language ORDER BY weight DESC, lexeme) AS place
+    FROM words
+), terms AS MATERIALIZED (
+    SELECT language, lexeme, hashtext(lexeme) AS hash, weight
+    FROM ranked, totals
+    WHERE place <= greatest(8, %(lookups)s / totals.documents)
+), buckets AS MATERIALIZED (
+    SELECT scope.number, terms.hash, terms.weight, posting.ends, posting.entries,
+        array_position(posting.terms, terms.hash) AS place
+    FROM terms
+    JOIN scope USING (language)
     JOIN documents_posting AS posting
-        ON posting.document_id = scope.id AND posting.term = terms.lexeme
+        ON posting.document_id = scope.id
+        AND posting.bucket = (terms.hash & 2147483647) %% scope.chunk_count
+), lists AS MATERIALIZED (
+    SELECT number, hash, weight, entries[coalesce(ends[place - 1], 0) + 1 : ends[place]] AS entries
+    FROM buckets
+    WHERE place IS NOT NULL
+), rarities AS MATERIALIZED (
+    SELECT hash, found, sum(found) OVER (ORDER BY found, hash) - found AS before,
+        ln(1 + (chunks - found + 0.5) / (found + 0.5)) AS rarity
+    FROM totals,
+        (SELECT hash, sum(cardinality(entries)) AS found FROM lists GROUP BY hash) AS counts
+), named AS MATERIALIZED (
+    SELECT number, lexeme, weight,
+        ln(1 + (documents - share + 0.5) / (share + 0.5)) AS rarity
+    FROM (
+        SELECT scope.number, terms.lexeme, terms.weight, totals.documents,
+            count(*) OVER (PARTITION BY terms.hash) AS share
+        FROM totals, scope
+        JOIN terms USING (language)
+        WHERE totals.documents > 1 AND terms.hash = ANY(scope.name_terms)
+    ) AS shares
 )
-SELECT lists.document_id, entry.ordinal, sum(
-    lists.weight * ln(1 + (totals.chunks - lists.found + 0.5) / (lists.found + 0.5))
-    * entry.frequency * (%(k1)s + 1) / (
-        entry.frequency + %(k1)s * (1 - %(b)s + %(b)s * entry.length / totals.average_length)
-    )
-)::float AS score
-FROM totals, lists,
-    unnest(lists.ordinals, lists.frequencies, lists.lengths) AS entry(ordinal, frequency, length)
-GROUP BY lists.document_id, entry.ordinal
-ORDER BY score DESC, lists.document_id, entry.ordinal
+"""
+
+SEARCH = (
+    LOOK_UP  # noqa: S608 - two constants
+    + """
+, names AS (
+    SELECT number, %(name_weight)s * sum(weight * rarity) AS score FROM named GROUP BY number
+), first AS MATERIALIZED (
+    SELECT place, sums.score + coalesce(names.score, 0) AS score
+    FROM (
+        SELECT (number << 24) | (entry >> 8) AS place, number, sum(factor * (entry & 255)) AS score
+        FROM (
+            SELECT number, weight * rarity / 255 AS factor, unnest(entries) AS entry
+            FROM lists JOIN rarities USING (hash)
+            WHERE before <= %(first_entries)s
+        ) AS entries
+        GROUP BY place, number
+    ) AS sums
+    LEFT JOIN names USING (number)
+    ORDER BY 2 DESC, 1
+    LIMIT %(first_candidates)s
+), rest AS (
+    SELECT place, sum(factor * (entry & 255)) AS score
+    FROM (
+        SELECT (number << 24) | (entry >> 8) AS place, factor, entry
+        FROM (
+            SELECT number, weight * rarity / 255 AS factor, unnest(entries) AS entry
+            FROM lists JOIN rarities USING (hash)
+            WHERE before > %(first_entries)s
+                AND number IN (SELECT place >> 24 FROM first)
+        ) AS entries
+    ) AS entries
+    JOIN first USING (place)
+    GROUP BY place
+)
+SELECT scope.id, place & 16777215, first.score + coalesce(rest.score, 0) AS total
+FROM first LEFT JOIN rest USING (place)
+JOIN scope ON scope.number = place >> 24
+ORDER BY total DESC, scope.id, place
 LIMIT %(limit)s
 """
+)
+
+EXPLAIN = (
+    LOOK_UP  # noqa: S608 - two constants
+    + """
+, wanted AS (
+    SELECT scope.number, scope.language, asked.ordinal, asked.id
+    FROM unnest(%(ids)s::uuid[], %(ordinals)s::int[]) AS asked(id, ordinal) JOIN scope USING (id)
+)
+SELECT wanted.id, wanted.ordinal, terms.lexeme, lists.weight, rarities.rarity,
+    (entry & 255) / 255.0::float AS impact, lists.weight * rarities.rarity * (entry & 255) / 255
+FROM wanted
+JOIN lists USING (number)
+JOIN rarities USING (hash)
+JOIN terms ON terms.hash = lists.hash AND terms.language = wanted.language,
+unnest(lists.entries) AS entry
+WHERE entry >> 8 = wanted.ordinal
+UNION ALL
+SELECT wanted.id, wanted.ordinal, 'name: ' || lexeme, weight, rarity, %(name_weight)s::float,
+    %(name_weight)s::float * weight * rarity
+FROM wanted JOIN named USING (number)
+ORDER BY 1, 2, 7 DESC
+"""
+)
 
 
 class Cursor(Protocol):
@@ -120,21 +235,6 @@ class Hit:
     score: float
 
 
-def detect_language(cursor: Cursor, text: str) -> str:
-    """The text search configuration that fits the text; `simple` where none does."""
-    middle = max(0, len(text) // 2 - SAMPLE_CHARS // 2)
-    cursor.execute(DETECT, {"sample": text[middle : middle + SAMPLE_CHARS]})
-    row = cursor.fetchone()
-    return str(row[0]) if row and row[1] >= STOP_WORD_SHARE else "simple"
-
-
-def index(cursor: Cursor, document_id: UUID, language: str) -> int:
-    """Writes the posting lists of a document's chunks; returns its length in terms."""
-    cursor.execute(INDEX, {"document": document_id, "language": language})
-    cursor.execute(COUNT_TERMS, {"document": document_id})
-    return int(cursor.fetchone()[0])
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """What to search for: texts with their weights; a term counts by the highest of them."""
@@ -142,15 +242,83 @@ class Query:
     texts: tuple[tuple[str, float], ...]
 
 
-def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Hit]:
-    """The best chunks of these documents for the query, best first; one statement."""
+@dataclass(frozen=True, slots=True)
+class TermScore:
+    """What one term gives a chunk: `score` = `weight` of the question * `rarity` * `impact`."""
+
+    term: str
+    weight: float
+    rarity: float
+    impact: float
+    score: float
+
+
+def detect_language(cursor: Cursor, text: str) -> str:
+    """The text search configuration that fits the text; `simple` where none does."""
+    middle = max(0, len(text) // 2 - SAMPLE_CHARS // 2)
+    sample = searchable(text[middle : middle + SAMPLE_CHARS])
+    cursor.execute(DETECT, {"sample": sample})
+    row = cursor.fetchone()
+    return str(row[0]) if row and row[1] >= STOP_WORD_SHARE else "simple"
+
+
+def index(
+    cursor: Cursor, document_id: UUID, language: str, texts: Sequence[str], sections: Sequence[str]
+) -> None:
+    """Writes the posting lists of a document's chunks, given in their order with their sections."""
     parameters = {
-        "texts": [text[:QUERY_CHARS] for text, _ in query.texts],
-        "weights": [weight for _, weight in query.texts],
-        "documents": list(document_ids),
+        "document": document_id,
+        "language": language,
+        "ordinals": list(range(len(texts))),
+        "texts": [searchable(text) for text in texts],
+        "sections": [searchable(section) for section in sections],
+        "buckets": len(texts),
         "k1": K1,
         "b": B,
+        "usual_length": USUAL_LENGTH,
+        "section_weight": SECTION_WEIGHT,
+    }
+    cursor.execute(INDEX, parameters)
+
+
+def name_terms(cursor: Cursor, language: str, name: str, title: str) -> list[int]:
+    """The terms by which questions name a document, for `Document.name_terms`."""
+    words = f"{searchable_name(name)} {searchable(title)}"
+    cursor.execute(NAME_TERMS, {"language": language, "name": words})
+    return list(cursor.fetchone()[0])
+
+
+def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Hit]:
+    """The best chunks of these documents for the query, best first; one statement."""
+    parameters = _look_up(query, document_ids) | {
+        "first_entries": FIRST_ENTRIES,
+        "first_candidates": max(FIRST_CANDIDATES, limit),
         "limit": limit,
     }
     cursor.execute(SEARCH, parameters)
-    return [Hit(document_id, ordinal, score) for document_id, ordinal, score in cursor.fetchall()]
+    return [Hit(*row) for row in cursor.fetchall()]
+
+
+def explain(
+    cursor: Cursor, query: Query, document_ids: Sequence[UUID], places: Sequence[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], list[TermScore]]:
+    """Why chunks (document, ordinal) score as they do, term by term, the weightiest first."""
+    parameters = _look_up(query, document_ids) | {
+        "ids": [document_id for document_id, _ in places],
+        "ordinals": [ordinal for _, ordinal in places],
+    }
+    cursor.execute(EXPLAIN, parameters)
+    found: dict[tuple[UUID, int], list[TermScore]] = {place: [] for place in places}
+    for document_id, ordinal, *scores in cursor.fetchall():
+        found[document_id, ordinal].append(TermScore(*scores))
+    return found
+
+
+def _look_up(query: Query, document_ids: Sequence[UUID]) -> dict[str, Any]:
+    return {
+        "texts": [searchable(text[:QUERY_CHARS]) for text, _ in query.texts],
+        "weights": [weight for _, weight in query.texts],
+        "documents": list(document_ids),
+        "lookups": LOOKUPS,
+        "name_weight": NAME_WEIGHT,
+    }

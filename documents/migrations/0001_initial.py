@@ -63,9 +63,13 @@ class Migration(migrations.Migration):
                 ("chunk_count", models.PositiveIntegerField(default=0)),
                 ("token_count", models.PositiveIntegerField(default=0)),
                 (
-                    "term_count",
-                    models.PositiveIntegerField(
-                        default=0, help_text="Searchable words in all chunks."
+                    "name_terms",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.IntegerField(),
+                        blank=True,
+                        default=list,
+                        help_text="Hashes of the words of name and title, as questions are searched.",
+                        size=None,
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
@@ -97,6 +101,10 @@ class Migration(migrations.Migration):
                 ),
                 ("ordinal", models.PositiveIntegerField(help_text="From 0, in reading order.")),
                 ("text", models.TextField()),
+                (
+                    "section",
+                    models.TextField(blank=True, help_text="The headings it stands under."),
+                ),
                 ("token_count", models.PositiveIntegerField()),
                 ("page_start", models.PositiveIntegerField()),
                 ("page_end", models.PositiveIntegerField()),
@@ -164,30 +172,30 @@ class Migration(migrations.Migration):
                     "pk",
                     models.CompositePrimaryKey(
                         "document_id",
-                        "term",
+                        "bucket",
                         blank=True,
                         editable=False,
                         primary_key=True,
                         serialize=False,
                     ),
                 ),
-                ("term", models.TextField()),
+                ("bucket", models.PositiveIntegerField()),
                 (
-                    "ordinals",
+                    "terms",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(), size=None
                     ),
                 ),
                 (
-                    "frequencies",
+                    "ends",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.SmallIntegerField(), size=None
+                        base_field=models.IntegerField(), size=None
                     ),
                 ),
                 (
-                    "lengths",
+                    "entries",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.SmallIntegerField(), size=None
+                        base_field=models.IntegerField(), size=None
                     ),
                 ),
                 (

@@ -1,0 +1,102 @@
+"""From what matched to what is worth reading: the last ordering, joining and dropping."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from llm.passages import Passage
+
+# A question for an amount is better met where figures stand, as in a table: a passage gains up to
+# this share of its score, wholly where so many of its words are figures.
+FIGURES_GAIN = 0.3
+FIGURES_SHARE = 0.3
+
+ASKS_AMOUNT = re.compile(
+    r"\b(how (much|many|large|long|high|big)|amounts?|totals?|rates?|ratios?|percent\w*|margins?|"
+    r"usd|eur|(m|b)illions?|compute|calculate|number|figures?|costs?|prices?|values?|average|sum)\b"
+    r"|[$€£%]",
+    re.IGNORECASE,
+)
+FIGURE = re.compile(r"\d[\d,.]*")
+
+
+class Outcome(StrEnum):
+    """What became of a candidate."""
+
+    KEPT = "kept"
+    JOINED = "joined"
+    DUPLICATE = "duplicate"
+    BELOW_LIMIT = "below_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that matched, and what became of it."""
+
+    passage: Passage
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages, best first, and all candidates they were chosen from."""
+
+    passages: list[Passage]
+    candidates: list[Candidate]
+
+
+def choose(question: str, matches: Sequence[Passage], limit: int) -> Found:
+    """At most `limit` passages: neighbours become one passage, the same text stands once."""
+    kept: list[Passage] = []
+    texts: set[str] = set()
+    whole: set[int] = set()  # places in `kept` that have been joined
+    candidates: list[Candidate] = []
+    for match in _reordered(question, matches):
+        text = " ".join(match.text.lower().split())
+        neighbour = next(
+            (n for n, one in enumerate(kept) if n not in whole and _adjoin(one, match)), None
+        )
+        if text in texts:
+            outcome = Outcome.DUPLICATE
+        elif neighbour is not None:
+            outcome = Outcome.JOINED
+            kept[neighbour] = _join(kept[neighbour], match)
+            whole.add(neighbour)
+        elif len(kept) < limit:
+            outcome = Outcome.KEPT
+            kept.append(match)
+        else:
+            outcome = Outcome.BELOW_LIMIT
+        texts.add(text)
+        candidates.append(Candidate(match, outcome))
+    return Found(kept, candidates)
+
+
+def _reordered(question: str, matches: Sequence[Passage]) -> list[Passage]:
+    """The matches by their score, in which figures count where an amount is asked for."""
+    if not ASKS_AMOUNT.search(question):
+        return list(matches)
+    gained = [replace(one, score=one.score * _figures_factor(one.text)) for one in matches]
+    return sorted(gained, key=lambda one: -one.score)
+
+
+def _figures_factor(text: str) -> float:
+    share = len(FIGURE.findall(text)) / max(1, len(text.split()))
+    return 1 + FIGURES_GAIN * min(1.0, share / FIGURES_SHARE)
+
+
+def _adjoin(one: Passage, other: Passage) -> bool:
+    return one.document_id == other.document_id and abs(one.ordinal - other.ordinal) == 1
+
+
+def _join(better: Passage, other: Passage) -> Passage:
+    """Both in reading order, with the identity and score of the better one."""
+    first, second = sorted((better, other), key=lambda one: one.ordinal)
+    return replace(
+        first.joined(second),
+        chunk_id=better.chunk_id,
+        ordinal=better.ordinal,
+        section=better.section,
+        score=better.score,
+    )

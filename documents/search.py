@@ -1,10 +1,10 @@
 """Finds the passages of documents that match a question."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
 
 from documents.models import Chunk
 from llm import retrieval, thesaurus
@@ -48,45 +48,48 @@ def explain(
 
 def _fused(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
     """One ranking of several, by reciprocal ranks."""
-    scores: dict[tuple[UUID, int], float] = {}
+    scores: dict[UUID, float] = defaultdict(float)
     for ranking in rankings:
         for rank, hit in enumerate(ranking, start=1):
-            place = (hit.document_id, hit.ordinal)
-            scores[place] = scores.get(place, 0.0) + 1 / (FUSION_RANK + rank)
-    best = sorted(scores, key=lambda place: -scores[place])
-    return [
-        Hit(document_id, ordinal, scores[document_id, ordinal]) for document_id, ordinal in best
-    ]
+            scores[hit.chunk_id] += 1 / (FUSION_RANK + rank)
+    return [Hit(*one) for one in sorted(scores.items(), key=lambda one: -one[1])]
 
 
 def _passages(hits: Sequence[Hit]) -> list[Passage]:
-    """The passages of these hits, in their order; one database query."""
+    """The passages of these hits, in their order; one database query.
+
+    A document deleted since the hits were found has no chunks any more.
+    """
     if not hits:
         return []
-    wanted = Q()
-    for hit in hits:
-        wanted |= Q(document_id=hit.document_id, ordinal=hit.ordinal)
-    chunks = Chunk.objects.filter(wanted).select_related("document")
-    by_place = {(chunk.document_id, chunk.ordinal): chunk for chunk in chunks}
-    # A document deleted between the two queries has hits, but no chunks any more.
-    return [
-        _passage(by_place[hit.document_id, hit.ordinal], hit.score)
-        for hit in hits
-        if (hit.document_id, hit.ordinal) in by_place
-    ]
-
-
-def _passage(chunk: Chunk, score: float) -> Passage:
-    return Passage(
-        chunk_id=chunk.pk,
-        document_id=chunk.document_id,
-        document_name=chunk.document.name,
-        text=chunk.text,
-        score=score,
-        page_start=chunk.page_start,
-        page_end=chunk.page_end,
-        char_start=chunk.char_start,
-        page_breaks=tuple(chunk.page_breaks),
-        section=chunk.section,
-        ordinal=chunk.ordinal,
+    scores = {hit.chunk_id: hit.score for hit in hits}
+    rows = Chunk.objects.filter(pk__in=scores).values_list(
+        "id",
+        "document_id",
+        "document__name",
+        "text",
+        "page_start",
+        "page_end",
+        "char_start",
+        "page_breaks",
+        "section",
+        "ordinal",
+        named=True,
     )
+    passages = {
+        row.id: Passage(
+            chunk_id=row.id,
+            document_id=row.document_id,
+            document_name=row.document__name,
+            text=row.text,
+            score=scores[row.id],
+            page_start=row.page_start,
+            page_end=row.page_end,
+            char_start=row.char_start,
+            page_breaks=tuple(row.page_breaks),
+            section=row.section,
+            ordinal=row.ordinal,
+        )
+        for row in rows
+    }
+    return [passages[chunk_id] for chunk_id in scores if chunk_id in passages]

@@ -131,7 +131,7 @@ WITH scope AS MATERIALIZED (
     FROM buckets
     WHERE place IS NOT NULL
 ), rarities AS MATERIALIZED (
-    SELECT hash, found, sum(found) OVER (ORDER BY found, hash) - found AS before,
+    SELECT hash, (sum(found) OVER (ORDER BY found, hash) - found)::bigint AS before,
         ln(1 + (chunks - found + 0.5) / (found + 0.5)) AS rarity
     FROM totals,
         (SELECT hash, sum(cardinality(entries)) AS found FROM lists GROUP BY hash) AS counts
@@ -181,11 +181,17 @@ SEARCH = (
     JOIN first USING (place)
     GROUP BY place
 )
-SELECT scope.id, place & 16777215, first.score + coalesce(rest.score, 0) AS total
-FROM first LEFT JOIN rest USING (place)
+SELECT chunk.id, best.total
+FROM (
+    SELECT place, first.score + coalesce(rest.score, 0) AS total
+    FROM first LEFT JOIN rest USING (place)
+    ORDER BY total DESC, place
+    LIMIT %(limit)s
+) AS best
 JOIN scope ON scope.number = place >> 24
-ORDER BY total DESC, scope.id, place
-LIMIT %(limit)s
+JOIN documents_chunk AS chunk
+    ON chunk.document_id = scope.id AND chunk.ordinal = place & 16777215
+ORDER BY total DESC, place
 """
 )
 
@@ -228,10 +234,9 @@ class Cursor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that matched, by its document and ordinal, with its BM25 score."""
+    """A chunk that matched, with its BM25 score."""
 
-    document_id: UUID
-    ordinal: int
+    chunk_id: UUID
     score: float
 
 

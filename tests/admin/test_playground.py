@@ -84,6 +84,24 @@ def test_passages_are_shown_with_place_score_and_marked_words(admin_client, user
     assert "1 passage from 1 document in" in found
 
 
+def test_terms_explain_the_score(admin_client, user):
+    make_document(user)
+    make_document(user, "The zoo sells a ticket for the lions.", "zoo.txt")
+
+    found = page(admin_client, query="ticket lions zoo", user=str(user.pk), limit=10)
+
+    totals = [float(one) for one in re.findall(r'class="score">score ([\d.]+)', found)]
+    tables = re.findall(r"<tbody>(.*?)</tbody>", found, re.DOTALL)
+    assert len(totals) == len(tables) == 2
+    for total, table in zip(totals, tables, strict=True):
+        rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
+        assert "ticket" in [term for term, *_ in rows]
+        for _, weight, rarity, impact, score in rows:
+            product = float(weight) * float(rarity) * float(impact)
+            assert product == pytest.approx(float(score), rel=0.02, abs=0.01)
+        assert sum(float(row[-1]) for row in rows) == pytest.approx(total, abs=0.01)
+
+
 def test_what_people_wrote_is_shown_as_text(admin_client, user):
     evil = "<script>alert(1)</script>"
     make_document(user, f"A ticket {evil} costs & more.", f"{evil[:20]}.txt")

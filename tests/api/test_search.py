@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from botgpt.accounts.models import APIKey, User
 from documents.highlights import find_highlights
 from llm.passages import Passage
+from llm.retrieval import Query
 from tests.factories import (
     TEXT,
     assert_problem,
@@ -105,7 +106,7 @@ def test_highlights_follow_the_language_of_each_document(api, user_id):
 def test_highlights_survive_any_text(museum, texts, query):
     passages = [passage(museum, text) for text in texts]
 
-    found = find_highlights(query, passages)
+    found = find_highlights(Query(((query, 1.0),)), passages)
 
     assert len(found) == len(texts)
     for text, spans in zip(texts, found, strict=True):
@@ -119,14 +120,33 @@ def museum(user_id):
     return make_document(make_user(user_id))
 
 
+def highlighted(document, query, text):
+    (spans,) = find_highlights(Query(((query, 1.0),)), [passage(document, text)])
+    return [text[start:end] for start, end in spans]
+
+
 def test_markup_and_addresses_do_not_shift_highlights(museum):
     text = "<b>ticket</b> http://ticket.example/x?ticket=1 cut-off-ticket &amp; ticket"
 
-    (spans,) = find_highlights("ticket", [passage(museum, text)])
+    assert highlighted(museum, "ticket", text) == ["ticket"] * 5
 
-    assert {text[start:end] for start, end in spans} == {"ticket"}
-    assert spans[0] == (3, 9)
-    assert spans[-1] == (len(text) - 6, len(text))
+
+@pytest.mark.parametrize(
+    ("query", "text", "words"),
+    [
+        ("company sales", "the “Company’s” sales–and (company)", ["Company’s", "sales", "company"]),
+        (
+            "revenue of 1234 in FY2019",
+            "Revenues: $1,234.50 or 1,234 in 2019",
+            ["Revenues", "1,234", "2019"],
+        ),
+        ("capex", "The capital expenditures of the year.", ["capital", "expenditures"]),
+        ("東京駅", "彼は東京駅で待つ。京都", ["東京駅"]),
+        ("c++ & | ! o'clock", "At nine o’clock: C, or 'c'.", ["o’clock", "C", "c"]),
+    ],
+)
+def test_words_are_found_in_all_their_forms(museum, query, text, words):
+    assert highlighted(museum, query, text) == words
 
 
 def test_only_the_documents_given_are_searched(api, user_id):

@@ -25,7 +25,8 @@ B = 0.6
 USUAL_LENGTH = 120
 # A term of the section's heading counts as so many in the text (BM25F, Robertson et al. 2004).
 SECTION_WEIGHT = 0.2
-# A term of the document's name counts as so many terms of impact 1.
+# A term of the document's name adds so much to each of its chunks. Its rarity among the documents
+# counts up to 1, so that in a large library names do not drown what the text says.
 NAME_WEIGHT = 2.5
 # A question's terms beyond this many characters cost time and add no sense.
 QUERY_CHARS = 4000
@@ -105,12 +106,28 @@ WITH scope AS MATERIALIZED (
     WHERE id = ANY(%(documents)s) AND status = 'ready' AND chunk_count > 0
 ), totals AS MATERIALIZED (
     SELECT sum(chunk_count)::float AS chunks, count(*)::float AS documents FROM scope
-), words AS (
-    SELECT spoken.language, word.lexeme, max(part.weight) AS weight
+), vectors AS MATERIALIZED (
+    SELECT part.number, part.weight, spoken.language,
+        to_tsvector(spoken.language::regconfig, part.text) AS vector
     FROM (SELECT DISTINCT language FROM scope) AS spoken,
-        unnest(%(texts)s::text[], %(weights)s::float[]) AS part(text, weight),
-        unnest(to_tsvector(spoken.language::regconfig, part.text)) AS word
-    GROUP BY spoken.language, word.lexeme
+        unnest(%(texts)s::text[], %(weights)s::float[])
+            WITH ORDINALITY AS part(text, weight, number)
+), meant AS (
+    -- Of each text what is left by the language that has the most of it as stop words. What that
+    -- leaves out is no term in any other language either: there, a stop word would be rare.
+    SELECT DISTINCT ON (number) number, positions
+    FROM vectors, LATERAL (
+        SELECT array_agg(position) AS positions
+        FROM unnest(vector) AS word, unnest(word.positions) AS position
+    ) AS kept
+    ORDER BY number, cardinality(positions)
+), words AS (
+    SELECT language, word.lexeme, max(weight) AS weight
+    FROM vectors
+    JOIN meant USING (number),
+    unnest(vector) AS word
+    WHERE word.positions && meant.positions
+    GROUP BY language, word.lexeme
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY language ORDER BY weight DESC, lexeme) AS place
     FROM words
@@ -137,7 +154,7 @@ WITH scope AS MATERIALIZED (
         (SELECT hash, sum(cardinality(entries)) AS found FROM lists GROUP BY hash) AS counts
 ), named AS MATERIALIZED (
     SELECT number, lexeme, weight,
-        ln(1 + (documents - share + 0.5) / (share + 0.5)) AS rarity
+        least(1, ln(1 + (documents - share + 0.5) / (share + 0.5))) AS rarity
     FROM (
         SELECT scope.number, terms.lexeme, terms.weight, totals.documents,
             count(*) OVER (PARTITION BY terms.hash) AS share

@@ -6,10 +6,11 @@ becomes one.
 """
 
 import re
+import unicodedata
 
 _APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\uff07", "''''")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_SIGN = re.compile("[-\u2013\u2014](?=[$\u20ac\u00a3]?\\d)")
+_SIGN = re.compile(r"-(?=\$?\d)")
 _MISSING_SPACE = re.compile(r"(?<=[a-z])\.(?=[A-Z])")
 _FISCAL_YEAR = re.compile(r"\b[FC]Y\s?'?(?:20)?(\d{2})\b", re.IGNORECASE)
 _QUARTER = re.compile(r"\bQ([1-4])\b", re.IGNORECASE)
@@ -22,6 +23,9 @@ _QUARTERS = {
 _EXTENSION = re.compile(r"\.\w{1,4}$")
 _NAME_BREAKS = re.compile(r"[._\-]+")
 
+# The parser knows the punctuation of ASCII; what else there is depends on the database's locale.
+_SYMBOL = re.compile(r"[^\w\s\x00-\x7f]")
+
 # Scripts written without spaces: Japanese, Chinese, Thai.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]{2,}")
 
@@ -32,6 +36,7 @@ def searchable(text: str) -> str:
     Scripts without spaces become pairs of characters (bigrams), as search engines index them.
     """
     text = text.translate(_APOSTROPHES).replace("/", " ")
+    text = _SYMBOL.sub(_space_unless_mark, text)
     text = _THOUSANDS.sub("", text)
     text = _SIGN.sub(" ", text)
     text = _MISSING_SPACE.sub(". ", text)
@@ -43,6 +48,11 @@ def searchable(text: str) -> str:
 def searchable_name(name: str) -> str:
     """A file's name as words: `ACME_2019_10K.pdf` is `ACME 2019 10K`."""
     return searchable(_NAME_BREAKS.sub(" ", _EXTENSION.sub("", name)))
+
+
+def _space_unless_mark(symbol: re.Match[str]) -> str:
+    """Marks are parts of letters: vowels of Hindi and Hebrew, accents set apart."""
+    return symbol[0] if unicodedata.category(symbol[0]).startswith("M") else " "
 
 
 def _pairs(run: re.Match[str]) -> str:

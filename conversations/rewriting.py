@@ -14,7 +14,7 @@ from conversations.models import Conversation, Message
 from llm import catalogue, follow_up, prompts
 from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
-from llm.follow_up import Exchange, Leaning
+from llm.follow_up import Exchange
 from llm.messages import Completion, Usage
 from llm.retrieval import Query
 
@@ -61,7 +61,7 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     Falls back on the words of the turns before whenever the model fails or takes too long.
     """
     client = provider.rewriting() if rewriting == Rewriting.MODEL else None
-    if client is None or not before or follow_up.leaning(question) is Leaning.NOT:
+    if client is None or not before or not follow_up.leaning(question).points_back:
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
     model = catalogue.find(settings.GROQ_REWRITE_MODEL)

@@ -21,7 +21,7 @@ FALL = 0.7
 CITED = 0.2
 CITED_CHARS = 300
 # Texts of at least this weight say what is asked; lighter ones only help the ranking.
-STATED = 0.25
+STATED = 0.3
 
 # What a model may write; more than this is no search but an essay.
 QUESTION_CHARS = 600

@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from botgpt.accounts.models import APIKey, User
-from conversations.models import Citation, Conversation, Message
+from conversations.models import Citation, Conversation, Feedback, Message
 from documents.models import Document
-from tests.factories import make_conversation, make_document, make_pending, make_user
+from tests.factories import make_conversation, make_document, make_pending, make_user, post
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -253,6 +253,33 @@ def test_a_transcript_shows_messages_and_citations(admin_client, user):
     places = [html.index(text) for text in order]
     assert places == sorted(places)
     assert f'<a href="/admin/documents/document/{document.pk}/change/">museum.txt</a>' in html
+
+
+def test_a_transcript_shows_how_each_answer_was_searched_for(admin_client, api, user):
+    make_document(user)
+    conversation = make_conversation(user, mode="grounded_rag")
+    post(api, f"/conversations/{conversation.pk}/messages", {"content": "The ticket's price?"})
+
+    html = change_page(admin_client, conversation)
+
+    assert "Search: The ticket&#x27;s price?" in html
+    row = re.search(r'<tr class="kept">(.*?)</tr>', html, re.DOTALL)
+    assert row
+    cells = re.findall(r"<td>(.*?)</td>", row[1])
+    assert (cells[0], cells[1], cells[-1]) == ("museum.txt", "1", "kept")
+
+
+def test_feedback_is_listed_and_leads_to_its_conversation(admin_client, user):
+    conversation = make_conversation(user)
+    answer = conversation.messages.get(role="assistant")
+    Feedback.objects.create(message=answer, rating="down", comment="Not <b>so</b>.")
+
+    html = page(admin_client, "conversations/feedback/")
+
+    assert "Not &lt;b&gt;so&lt;/b&gt;." in html
+    assert f"/admin/conversations/conversation/{conversation.pk}/change/" in html
+    assert admin_client.get("/admin/conversations/feedback/add/").status_code == 403
+    assert "Rated down" in change_page(admin_client, conversation)
 
 
 def test_a_citation_outlives_its_document(admin_client, user):

@@ -104,7 +104,8 @@ class RetrievalSerializer(serializers.Serializer[Any]):
     query = serializers.CharField(help_text="In one text.")
     searches = SearchesField()
     rewriting = serializers.ChoiceField(
-        Conversation.Rewriting.choices, help_text="What the searches came from."
+        Conversation.Rewriting.choices,
+        help_text="What came to the question.",
     )
 
 
@@ -159,7 +160,7 @@ class TraceSerializer(serializers.ModelSerializer[Retrieval]):
 
     @extend_schema_field(RewritingSerializer)
     def get_rewriting(self, retrieval: Retrieval) -> dict[str, Any]:
-        """`used` is `terms` where the model was wanted and failed, or there is none."""
+        """`used` is never more than the question needed, and `terms` where the model failed."""
         return {
             "used": retrieval.rewriting,
             "model": retrieval.rewrite_model,

@@ -63,7 +63,7 @@ _CITATION = {
 _SEARCHED: dict[str, Any] = {
     "query": "What were net sales of iPhone in 2019?",
     "searches": [[{"text": "What were net sales of iPhone in 2019?", "weight": 1.0}]],
-    "rewriting": "terms",
+    "rewriting": "off",
 }
 _ANSWER = {
     **_QUESTION,
@@ -174,7 +174,7 @@ TRACE = OpenApiExample(
         "searches": _SEARCHED["searches"],
         "settings": {"limit": 6, "query_rewriting": "model"},
         "rewriting": {
-            "used": "terms",
+            "used": "off",
             "model": "",
             "prompt_tokens": 0,
             "completion_tokens": 0,

@@ -86,10 +86,11 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
 def by_terms(
     question: str, before: Sequence[Exchange], rewriting: Rewriting, asked: Asked = NOT_ASKED
 ) -> Searches:
-    """The searches for a question that need no model."""
-    if rewriting == Rewriting.OFF:
-        return Searches(question, (Query(((question, 1.0),)),), Rewriting.OFF, asked)
-    query = follow_up.carried(question, before)
+    """The searches for a question that need no model; `off` where nothing was carried to it."""
+    alone = Query(((question, 1.0),))
+    query = alone if rewriting == Rewriting.OFF else follow_up.carried(question, before)
+    if query == alone:
+        return Searches(question, (query,), Rewriting.OFF, asked)
     return Searches(follow_up.stated(query), (query,), Rewriting.TERMS, asked)
 
 

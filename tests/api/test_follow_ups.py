@@ -67,6 +67,7 @@ def test_a_question_on_another_topic_is_searched_as_it_stands(api, conversation)
     answer = ask(api, conversation, question)
 
     assert answer["retrieval"]["searches"] == [[{"text": question, "weight": 1.0}]]
+    assert answer["retrieval"]["rewriting"] == "off"
 
 
 def test_rewriting_can_be_turned_off(api, conversation):

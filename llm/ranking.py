@@ -14,8 +14,9 @@ FIGURES_SHARE = 0.3
 
 ASKS_AMOUNT = re.compile(
     r"\b(how (much|many|large|long|high|big)|amounts?|totals?|rates?|ratios?|percent\w*|margins?|"
-    r"usd|eur|(m|b)illions?|compute|calculate|number|figures?|costs?|prices?|values?|average|sum)\b"
-    r"|[$€£%]",
+    r"usd|eur|(m|b)illions?|compute|calculate|number|figures?|costs?|prices?|values?|average|sum|"
+    r"revenues?|sales|income|profits?|earnings|eps|expenses?|expenditures?|capex|spend\w*|spent|"
+    r"debts?|dividends?|cash|assets|liabilities|goodwill|depreciation)\b|[$€£%]",
     re.IGNORECASE,
 )
 FIGURE = re.compile(r"\d[\d,.]*")

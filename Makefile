@@ -1,6 +1,8 @@
 # make run    start the product on http://127.0.0.1:8000 (PORT, HOST and the rest: .env.example)
 # make test   lint, then every test
+# make bench  speed of search, beside a search library and PostgreSQL's own ranking
 # make lint   style, types, layers, migrations, deployment checks, API schema
+# make bench  search against its peers, by the clock (options: make bench BENCH=--help)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +12,7 @@ TEST_ENV = BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/test}"
 DEPLOYED = DEBUG=false HTTPS=true ALLOWED_HOSTS=example.org \
 	SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMN
 
-.PHONY: run test lint
+.PHONY: run test lint bench
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -18,12 +20,21 @@ run: .venv/.run
 test: lint
 	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest
 
+bench: .venv/.bench
+	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" \
+		$(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval $(BENCH)
+
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(TEST_ENV) $(DEPLOYED) $(LAUNCH) exec -- $(MAKE) --no-print-directory .checks
+
+# A data folder of its own keeps what is stored for the next run.
+bench: .venv/.bench
+	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" \
+		$(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval $(BENCH)
 
 # What of lint needs the database.
 .PHONY: .checks
@@ -40,6 +51,15 @@ lint: .venv/.test
 .venv/.test: tests/requirements.txt requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@ .venv/.run
+
+.venv/.bench: tests/benchmarks/requirements.txt .venv/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-r tests/benchmarks/requirements.txt
+	@touch $@
+
+.venv/.bench: tests/benchmarks/requirements.txt .venv/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

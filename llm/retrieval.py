@@ -32,6 +32,7 @@ NAME_WEIGHT = 2.5
 QUERY_CHARS = 4000
 # Lists looked up at most: with many documents a question's lighter terms are left out.
 LOOKUPS = 24_000
+FEWEST_TERMS = 8
 # The rarest terms, up to so many entries, choose the candidates; the others' entries are then read
 # for those only. No term is rare in so few that a better chunk could be missed in practice.
 FIRST_ENTRIES = 50_000
@@ -128,13 +129,10 @@ WITH scope AS MATERIALIZED (
     unnest(vector) AS word
     WHERE word.positions && meant.positions
     GROUP BY language, word.lexeme
-), ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY language ORDER BY weight DESC, lexeme) AS place
-    FROM words
+    ORDER BY weight DESC, lexeme
+    LIMIT %(most_terms)s
 ), terms AS MATERIALIZED (
-    SELECT language, lexeme, hashtext(lexeme) AS hash, weight
-    FROM ranked, totals
-    WHERE place <= greatest(8, %(lookups)s / totals.documents)
+    SELECT language, lexeme, hashtext(lexeme) AS hash, weight FROM words
 ), buckets AS MATERIALIZED (
     SELECT scope.number, terms.hash, terms.weight, posting.ends, posting.entries,
         array_position(posting.terms, terms.hash) AS place
@@ -341,6 +339,6 @@ def _look_up(query: Query, document_ids: Sequence[UUID]) -> dict[str, Any]:
         "texts": [searchable(text[:QUERY_CHARS]) for text, _ in query.texts],
         "weights": [weight for _, weight in query.texts],
         "documents": list(document_ids),
-        "lookups": LOOKUPS,
+        "most_terms": max(FEWEST_TERMS, LOOKUPS // max(1, len(document_ids))),
         "name_weight": NAME_WEIGHT,
     }

@@ -2,7 +2,6 @@
 # make test   lint, then every test
 # make bench  speed of search, beside a search library and PostgreSQL's own ranking
 # make lint   style, types, layers, migrations, deployment checks, API schema
-# make bench  search against its peers, by the clock (options: make bench BENCH=--help)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,11 +30,6 @@ lint: .venv/.test
 	$(BIN)/lint-imports
 	@$(TEST_ENV) $(DEPLOYED) $(LAUNCH) exec -- $(MAKE) --no-print-directory .checks
 
-# A data folder of its own keeps what is stored for the next run.
-bench: .venv/.bench
-	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" \
-		$(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval $(BENCH)
-
 # What of lint needs the database.
 .PHONY: .checks
 .checks:
@@ -55,10 +49,6 @@ bench: .venv/.bench
 .venv/.bench: tests/benchmarks/requirements.txt .venv/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		-r tests/benchmarks/requirements.txt
-	@touch $@
-
-.venv/.bench: tests/benchmarks/requirements.txt .venv/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/bin/python:

@@ -25,17 +25,15 @@ from uuid import UUID
 import bm25s
 import psutil
 import Stemmer
+from django.db import connection
 from tqdm import tqdm
 
-from tests.benchmarks import corpus  # sets Django up, which what follows needs
-
-# isort: split
-from django.db import connection
-
+from botgpt import env
 from documents.models import Chunk
 from documents.search import find_passages
 from llm import retrieval, thesaurus
 from llm.retrieval import Query
+from tests.benchmarks import corpus
 
 LIMIT = 10
 RECALL_AT = 5
@@ -106,6 +104,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=60)
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+    if env.text("DATABASE_URL"):
+        parser.error("it fills the database of its own data folder: unset DATABASE_URL")
     if not corpus.SOURCE.exists():
         print(f"Nothing is measured: {corpus.SOURCE} is missing.")
         return

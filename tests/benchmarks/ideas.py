@@ -9,6 +9,7 @@ in percent, in all documents and in the question's own. Needs tests/benchmarks/r
 """
 
 import argparse
+import logging
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("held_out", type=Path, metavar="HELD_OUT")
     parser.add_argument("--squad", type=Path, metavar="SOURCE.json")
     arguments = parser.parse_args()
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     documents = dict(_read(find_files(arguments.folder)))
     trials = {
         f"{label}, {scope.value}": (documents, read_questions(path, list(documents), scope), scope)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from llm.passages import Passage
 from llm.words import searchable, searchable_name
 
 # Chosen by trial (tests/benchmarks/README.md); Lucene has 1.2 and 0.75.
@@ -102,7 +103,7 @@ FROM unnest(to_tsvector(%(language)s::regconfig, %(name)s))
 # The question's terms, their entries in each document, and how rare each is among these chunks.
 LOOK_UP = """
 WITH scope AS MATERIALIZED (
-    SELECT row_number() OVER (ORDER BY id) AS number, id, language, chunk_count, name_terms
+    SELECT row_number() OVER (ORDER BY id) AS number, id, name, language, chunk_count, name_terms
     FROM documents_document
     WHERE id = ANY(%(documents)s) AND status = 'ready' AND chunk_count > 0
 ), totals AS MATERIALIZED (
@@ -196,7 +197,8 @@ SEARCH = (
     JOIN first USING (place)
     GROUP BY place
 )
-SELECT chunk.id, best.total
+SELECT chunk.id, scope.id, scope.name, chunk.text, best.total, chunk.page_start, chunk.page_end,
+    chunk.char_start, chunk.page_breaks, chunk.section, chunk.ordinal
 FROM (
     SELECT place, first.score + coalesce(rest.score, 0) AS total
     FROM first LEFT JOIN rest USING (place)
@@ -245,14 +247,6 @@ class Cursor(Protocol):
 
     def fetchall(self) -> Any:
         """All rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk that matched, with its BM25 score."""
-
-    chunk_id: UUID
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +302,7 @@ def name_terms(cursor: Cursor, language: str, name: str, title: str) -> list[int
     return list(cursor.fetchone()[0])
 
 
-def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Hit]:
+def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Passage]:
     """The best chunks of these documents for the query, best first; one statement."""
     parameters = _look_up(query, document_ids) | {
         "first_entries": FIRST_ENTRIES,
@@ -316,7 +310,7 @@ def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: in
         "limit": limit,
     }
     cursor.execute(SEARCH, parameters)
-    return [Hit(*row) for row in cursor.fetchall()]
+    return [Passage(*row[:8], tuple(row[8]), *row[9:]) for row in cursor.fetchall()]
 
 
 def explain(

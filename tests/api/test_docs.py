@@ -1,11 +1,14 @@
 """The documentation pages, the schema they show, and the health checks."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils import timezone
 
-from tests.factories import assert_problem
+from documents.models import Document
+from tests.factories import assert_problem, make_pending, make_user
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -124,7 +127,22 @@ def test_ready_tells_that_the_database_answers(client):
     response = client.get("/health/ready")
 
     assert response.status_code == 200
-    assert response.json() == {"status": "ok", "checks": {"database": "ok"}}
+    assert response.json()["status"] == "ok"
+    assert response.json()["checks"] == {"database": "ok"}
+
+
+@pytest.mark.django_db
+def test_ready_tells_how_long_documents_have_been_waiting(client):
+    assert client.get("/health/ready").json()["documents"] == {"unfinished": 0, "oldest_seconds": 0}
+    document = make_pending(make_user())
+    Document.objects.filter(pk=document.pk).update(
+        created_at=timezone.now() - timedelta(seconds=90)
+    )
+
+    queue = client.get("/health/ready").json()["documents"]
+
+    assert queue["unfinished"] == 1
+    assert 90 <= queue["oldest_seconds"] < 120
 
 
 @pytest.mark.django_db

@@ -12,6 +12,7 @@ Stop words and stems are those of PostgreSQL's text search configuration of a do
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -33,7 +34,7 @@ NAME_WEIGHT = 2.5
 QUERY_CHARS = 4000
 # Lists looked up at most: with many documents a question's lighter terms are left out.
 LOOKUPS = 24_000
-FEWEST_TERMS = 8
+FEWEST_TERMS = 16
 # The rarest terms, up to so many entries, choose the candidates; the others' entries are then read
 # for those only. No term is rare in so few that a better chunk could be missed in practice.
 FIRST_ENTRIES = 50_000
@@ -130,7 +131,7 @@ WITH scope AS MATERIALIZED (
     unnest(vector) AS word
     WHERE word.positions && meant.positions
     GROUP BY language, word.lexeme
-    ORDER BY weight DESC, lexeme
+    ORDER BY weight DESC, length(lexeme) DESC, lexeme  -- long words tend to be rare
     LIMIT %(most_terms)s
 ), terms AS MATERIALIZED (
     SELECT language, lexeme, hashtext(lexeme) AS hash, weight FROM words
@@ -310,7 +311,9 @@ def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: in
         "limit": limit,
     }
     cursor.execute(SEARCH, parameters)
-    return [Passage(*row[:8], tuple(row[8]), *row[9:]) for row in cursor.fetchall()]
+    # `page_breaks`, the ninth column, is an array.
+    rows: list[tuple[Any, ...]] = [(*row[:8], tuple(row[8]), *row[9:]) for row in cursor.fetchall()]
+    return list(starmap(Passage, rows))
 
 
 def explain(

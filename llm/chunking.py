@@ -152,7 +152,7 @@ class _Cutter:
             furthest += 1
         earliest = max(done + 1, first + self.words // PART_SHARE)
         for border in range(earliest, min(furthest + 1, len(self.starts))):
-            if self._rank(border) == _Border.PART:
+            if self._opens_part(border):
                 return border
         if furthest == len(self.starts):
             return furthest
@@ -161,7 +161,7 @@ class _Cutter:
 
     def _next_start(self, first: int, done: int) -> int:
         """Where the next chunk begins: about `overlap` words back, and with room for a new word."""
-        if self.overlap == 0 or done == len(self.starts) or self._rank(done) == _Border.PART:
+        if self.overlap == 0 or done == len(self.starts) or self._opens_part(done):
             return done
         earliest = max(first + 1, done - self.overlap * 3 // 2)
         while earliest < done and not self._may_repeat(earliest, done):
@@ -196,6 +196,9 @@ class _Cutter:
         if breaks:
             return _Border.ROW if self._inside_table(before, after) else _Border.LINE
         return _Border.WORD if after > before else _Border.INSIDE_WORD
+
+    def _opens_part(self, border: int) -> bool:
+        return self.headings.get(self.starts[border]) == Level.PART
 
     def _inside_table(self, before: int, after: int) -> bool:
         """Whether the lines on both sides hold two figures or more."""

@@ -1,7 +1,7 @@
 """Headings: what tells a reader, and a search, which section of a document a passage is from."""
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,21 +53,23 @@ class Outline:
         found |= {heading.offset: heading for heading in given}
         self.headings = [found[offset] for offset in sorted(found)]
         self._offsets = [heading.offset for heading in self.headings]
-
-    def between(self, start: int, end: int) -> Sequence[Heading]:
-        """The headings from `start` up to `end`, exclusive."""
-        return self.headings[bisect_left(self._offsets, start) : bisect_left(self._offsets, end)]
+        self._sections = list(_sections(self.headings))
 
     def section(self, start: int, end: int) -> str:
         """Where the most of a stretch of text stands: `Part` or `Part > Passage`."""
-        middle = bisect_right(self._offsets, start + (end - start) // 3)
-        part = passage = ""
-        for heading in reversed(self.headings[:middle]):
-            if heading.level == Level.PART:
-                part = heading.title
-                break
-            passage = passage or heading.title
-        return " > ".join(title for title in (part, passage) if title)
+        headings_before = bisect_right(self._offsets, start + (end - start) // 3)
+        return self._sections[headings_before - 1] if headings_before else ""
+
+
+def _sections(headings: Sequence[Heading]) -> Iterator[str]:
+    """The section that each heading opens."""
+    part = passage = ""
+    for heading in headings:
+        if heading.level == Level.PART:
+            part, passage = heading.title, ""
+        else:
+            passage = heading.title
+        yield " > ".join(title for title in (part, passage) if title)
 
 
 def _headings(pages: Sequence[str], starts: Sequence[int]) -> Iterator[Heading]:

@@ -7,6 +7,9 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
+from botgpt.accounts.models import User
+from documents.models import Document
+from tests.factories import make_document, make_user
 from tests.fake_groq import FakeGroq
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data"
@@ -24,6 +27,18 @@ def _settings(settings, tmp_path):
 def user_id() -> UUID:
     """A user as the calling product knows them."""
     return UUID("5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11")
+
+
+@pytest.fixture
+def user(user_id: UUID) -> User:
+    """That user, known to the product."""
+    return make_user(user_id)
+
+
+@pytest.fixture
+def document(user: User) -> Document:
+    """A document of theirs, ready to be asked about."""
+    return make_document(user)
 
 
 @pytest.fixture

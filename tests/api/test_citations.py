@@ -15,21 +15,10 @@ from tests.factories import (
     get,
     make_conversation,
     make_document,
-    make_user,
     post,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user(user_id):
-    return make_user(user_id)
-
-
-@pytest.fixture
-def document(user):
-    return make_document(user)
 
 
 @pytest.fixture

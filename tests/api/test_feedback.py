@@ -21,16 +21,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def user(user_id):
-    return make_user(user_id)
-
-
-@pytest.fixture
-def document(user):
-    return make_document(user)
-
-
-@pytest.fixture
 def conversation(user, document):
     return make_conversation(user, mode="grounded_rag")
 

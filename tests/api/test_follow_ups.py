@@ -32,11 +32,6 @@ WRITTEN = json.dumps(
 
 
 @pytest.fixture
-def user(user_id):
-    return make_user(user_id)
-
-
-@pytest.fixture
 def conversation(user):
     make_document(user, TEXT, "inventors.txt")
     return make_conversation(user, mode="grounded_rag")

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def user(user_id):
-    return make_user(user_id)
-
-
-@pytest.fixture
 def documents(user):
     return [
         make_document(user),

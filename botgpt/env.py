@@ -38,3 +38,11 @@ def boolean(name: str, *, default: bool) -> bool:
 def names(name: str, default: str = "") -> list[str]:
     """Comma-separated names, without the empty ones."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def choice(name: str, default: str, known: tuple[str, ...]) -> str:
+    """One of the known words."""
+    value = text(name, default).lower()
+    if value not in known:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(known)}, not {value!r}.")
+    return value

@@ -186,23 +186,33 @@ DOCUMENT_WAIT_SECONDS = env.integer("DOCUMENT_WAIT_SECONDS", 10)
 GROQ_API_KEY = env.text("GROQ_API_KEY")
 GROQ_BASE_URL = env.text("GROQ_BASE_URL") or None
 GROQ_MODEL = env.text("GROQ_MODEL", catalogue.DEFAULT)
-try:
-    catalogue.find(GROQ_MODEL)
-except catalogue.UnknownModel as error:
-    raise ImproperlyConfigured(f"GROQ_MODEL: {error}") from None
+GROQ_FALLBACK_MODELS = env.names("GROQ_FALLBACK_MODELS")
 GROQ_TIMEOUT_SECONDS = env.integer("GROQ_TIMEOUT_SECONDS", 60, minimum=1)
 GROQ_MAX_RETRIES = env.integer("GROQ_MAX_RETRIES", 2)
-GROQ_REWRITE_MODEL = env.text("GROQ_REWRITE_MODEL", "openai/gpt-oss-20b")
-try:
-    catalogue.find(GROQ_REWRITE_MODEL)
-except catalogue.UnknownModel as error:
-    raise ImproperlyConfigured(f"GROQ_REWRITE_MODEL: {error}") from None
+# Writes searches, titles and summaries.
+GROQ_SMALL_MODEL = env.text("GROQ_SMALL_MODEL", "openai/gpt-oss-20b")
+
+
+def _require_known_models() -> None:
+    """Raises ImproperlyConfigured, naming the variable."""
+    named = {"GROQ_MODEL": [GROQ_MODEL], "GROQ_SMALL_MODEL": [GROQ_SMALL_MODEL]}
+    named["GROQ_FALLBACK_MODELS"] = GROQ_FALLBACK_MODELS
+    for variable, names in named.items():
+        try:
+            for name in names:
+                catalogue.find(name)
+        except catalogue.UnknownModel as error:
+            raise ImproperlyConfigured(f"{variable}: {error}") from None
+
+
+_require_known_models()
 GROQ_REWRITE_SECONDS = env.integer("GROQ_REWRITE_SECONDS", 3, minimum=1)
 ANSWER_TOKENS = env.integer("ANSWER_TOKENS", 2048, minimum=16)
 CONTEXT_TOKENS = env.integer("CONTEXT_TOKENS", 16_000, minimum=1024)
 if ANSWER_TOKENS * 2 > CONTEXT_TOKENS:
     raise ImproperlyConfigured("ANSWER_TOKENS must be at most half of CONTEXT_TOKENS.")
 PASSAGES = env.integer("PASSAGES", 6, minimum=1)
+ON_DISCONNECT = env.choice("ON_DISCONNECT", "finish", ("finish", "stop"))
 tokens.use_cache(DATA_DIR / "encodings")
 
 # --- API --------------------------------------------------------------------------------------

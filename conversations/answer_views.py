@@ -85,7 +85,7 @@ class MessageTrace(OfMessage):
 class MessageReplay(OfMessage):
     """The search of an answer, made anew."""
 
-    also_joined = ("retrieval",)
+    also_joined = ("retrieval", "parent")
 
     @extend_schema(
         operation_id="replay_search",
@@ -180,7 +180,7 @@ def _replayed(
     searches = _searches_of(trace)
     if query_rewriting:
         wanted = Conversation.Rewriting(query_rewriting)
-        before = rewriting.exchanges(conversation, message.position - 1)
+        before = rewriting.exchanges(message.parent) if message.parent else []
         searches = rewriting.by_terms(trace.question, before, wanted)
     limit = limit or trace.limit
     found = evidence.find(searches, scope, limit)

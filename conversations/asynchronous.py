@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from conversations.turn import in_database
+from conversations.database import in_database
 
 
 class EventStreamRenderer(JSONRenderer):
@@ -31,9 +31,10 @@ class AsyncAPIView(APIView):
     view_is_async = True
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """JSON; events only from the calls that answer, which are all POST."""
-        answers = self.request.method == "POST"
-        return [JSONRenderer(), EventStreamRenderer()] if answers else [JSONRenderer()]
+        """JSON; events from the handlers that are async, which answer."""
+        handler = getattr(self, (self.request.method or "").lower(), None)
+        streams = iscoroutinefunction(handler)
+        return [JSONRenderer(), EventStreamRenderer()] if streams else [JSONRenderer()]
 
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any

@@ -50,6 +50,8 @@ class MarksInStream:
     def __init__(self, passage_count: int) -> None:
         self.passage_count = passage_count
         self.held = ""
+        self.numbers: list[int] = []
+        self.dropped = 0
 
     def feed(self, text: str) -> str:
         """What can be shown now."""
@@ -57,12 +59,19 @@ class MarksInStream:
         begun = OPEN_MARK.search(text)
         ready = text[: begun.start()] if begun else text
         self.held = text[len(ready) :]
-        return match_marks(ready, self.passage_count).text
+        marked = match_marks(ready, self.passage_count)
+        self.numbers += [number for number in marked.numbers if number not in self.numbers]
+        self.dropped += marked.dropped
+        return marked.text
 
     def rest(self) -> str:
         """What was held back and is no mark after all."""
         held, self.held = self.held, ""
         return held
+
+    def marked(self, said: str) -> Marked:
+        """What was passed on, with the numbers that it cites."""
+        return Marked(said, tuple(self.numbers), self.dropped)
 
 
 class NoMarks:
@@ -75,6 +84,9 @@ class NoMarks:
     def rest(self) -> str:
         """Nothing is ever held back."""
         return ""
+
+    def marked(self, said: str) -> None:
+        """Nothing is cited."""
 
 
 def match_marks(answer: str, passage_count: int) -> Marked:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from conversations import ledger
 from conversations.models import Message, Retrieval
 from conversations.rewriting import Searches
 from documents.search import search
@@ -38,8 +39,8 @@ def find(searches: Searches, document_ids: Sequence[UUID], limit: int) -> Eviden
 
 
 def keep_trace(
+    question: Message,
     answer: Message,
-    question: str,
     *,
     wanted: str,
     limit: int,
@@ -55,7 +56,7 @@ def keep_trace(
     asked = searches.asked
     retrieval = Retrieval(
         message=answer,
-        question=question,
+        question=question.content,
         query=searches.query,
         searches=searches_as_data(searches),
         query_rewriting=wanted,
@@ -77,6 +78,14 @@ def keep_trace(
         if not there.update(rewrite_tokens=answer.rewrite_tokens, cost_usd=answer.cost_usd):
             raise Message.DoesNotExist
         retrieval.save(force_insert=True)
+        ledger.charge(
+            answer.conversation,
+            ledger.Purpose.REWRITE,
+            asked.model,
+            asked.usage,
+            message_id=answer.pk,
+            charged_to=answer.charged_to,
+        )
     return retrieval
 
 

@@ -23,6 +23,22 @@ class NothingToRetry(APIException):
     default_detail = "Only a failed answer that is the newest message can be asked again."
 
 
+class NotThatRole(APIException):
+    """Questions are edited, answers regenerated."""
+
+    status_code = 409
+    default_code = "not_that_role"
+    default_detail = "This is done to a message of the other role."
+
+
+class NothingToCancel(APIException):
+    """The answer has ended."""
+
+    status_code = 409
+    default_code = "nothing_to_cancel"
+    default_detail = "This answer is not under way: there is nothing to stop."
+
+
 class AnsweringFailed(APIException):
     """A question has no answer. It is saved; `extra` says where it can be asked again."""
 
@@ -61,5 +77,51 @@ class ModelFailed(AnsweringFailed):
     def __init__(self, error: errors.LLMError, extra: dict[str, Any]) -> None:
         """Raised from the error of the model's side."""
         super().__init__(extra, error.detail, error.code)
-        self.status_code = next((s for kind, s in self.STATUSES if isinstance(error, kind)), 502)
+        self.status_code = self.status_for(type(error))
         self.wait = error.retry_after
+
+    @classmethod
+    def status_for(cls, kind: type[errors.LLMError]) -> int:
+        """The status that tells of such an error; 502 unless there is a better one."""
+        return next((status for known, status in cls.STATUSES if issubclass(kind, known)), 502)
+
+
+class Interrupted(AnsweringFailed):
+    """The server stopped while it answered."""
+
+    status_code = 503
+    default_code = "interrupted"
+    default_detail = "The server stopped before the answer's end: ask again."
+
+
+INTERRUPTED = (Interrupted.default_code, Interrupted.default_detail)
+
+
+def of_ended(answer: Any) -> AnsweringFailed | None:
+    """The problem that tells of an answer which failed at an earlier time; None for others."""
+    if not answer.error_code:
+        return None
+    ids = {
+        "conversation_id": str(answer.conversation_id),
+        "message_id": str(answer.parent_id),
+        "answer_id": str(answer.pk),
+    }
+    for kind in (QuestionTooLong, Interrupted):
+        if answer.error_code == kind.default_code:
+            return kind(ids)
+    problem = AnsweringFailed(ids, answer.error, answer.error_code)
+    problem.status_code = _status_of(answer.error_code)
+    return problem
+
+
+def _status_of(code: str) -> int:
+    """The status that goes with the code of an error of the model's side; 500 for our own."""
+    kinds = {kind.code: kind for kind in _all_kinds(errors.LLMError)}
+    if code not in kinds:
+        return AnsweringFailed.status_code
+    return ModelFailed.status_for(kinds[code])
+
+
+def _all_kinds(kind: type[errors.LLMError]) -> list[type[errors.LLMError]]:
+    """An error and all that are more special, special ones last."""
+    return [kind, *(one for below in kind.__subclasses__() for one in _all_kinds(below))]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from django.conf import settings
 
@@ -15,13 +16,14 @@ from llm import catalogue, follow_up, prompts
 from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
 from llm.follow_up import Exchange
-from llm.messages import Completion, Usage
+from llm.messages import Completion, Sampling, Usage
 from llm.retrieval import Query
 
 logger = logging.getLogger(__name__)
 
 # Three short searches, and the little that a reasoning model thinks before them.
 REWRITE_TOKENS = 400
+THINKING_LITTLE = Sampling(reasoning_effort="low")
 
 Rewriting = Conversation.Rewriting
 NOTHING = Usage(0, 0)
@@ -64,7 +66,7 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     if client is None or not before or not follow_up.leaning(question).points_back:
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
-    model = catalogue.find(settings.GROQ_REWRITE_MODEL)
+    model = catalogue.find(settings.GROQ_SMALL_MODEL)
     usage, failure = NOTHING, ""
     try:
         completion = await _ask(client, model, question, before)
@@ -102,24 +104,27 @@ async def _ask(
         async with asyncio.timeout(settings.GROQ_REWRITE_SECONDS):
             return await client.complete(
                 prompts.rewrite(question, before),
-                model=model.name,
+                models=[model.name],
                 max_tokens=REWRITE_TOKENS,
-                effort="low" if model.reasons else None,
+                sampling=THINKING_LITTLE,
             )
     except TimeoutError as error:
         raise UpstreamTimeout() from error
 
 
-def exchanges(conversation: Conversation, position: int) -> list[Exchange]:
-    """The exchanges right before the question at `position`, oldest first; two database queries."""
-    rows = (
-        conversation.messages.filter(position__lt=position)
-        .order_by("-position")
-        .prefetch_related("citations")[: 2 * follow_up.EXCHANGES]
+def exchanges(question: Message) -> list[Exchange]:
+    """The exchanges right before a question, oldest first; two database queries."""
+    rows = Message.objects.filter(
+        conversation=question.conversation_id, active=True, position__lt=question.position
     )
-    said = sorted(rows, key=lambda message: message.position)
-    pairs = zip(said[::2], said[1::2], strict=False)
-    return [Exchange(asked.content, answer.content, _cited(answer)) for asked, answer in pairs]
+    newest = rows.order_by("-position").prefetch_related("citations")[: 2 * follow_up.EXCHANGES]
+    said = sorted(newest, key=lambda message: message.position)
+    return [
+        Exchange(asked.content, answer.content, _cited(answer))
+        for asked, answer in pairwise(said)
+        # Either may have been deleted.
+        if (asked.role, answer.role) == (Message.Role.USER, Message.Role.ASSISTANT)
+    ]
 
 
 def _cited(answer: Message) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from conversations.answer_serializers import (
     RetrievalSerializer,
 )
 from conversations.models import Conversation, Message
-from conversations.turn import Turn
 from documents.serializers import (
     DocumentIdsField,
     StrictSerializer,
@@ -23,6 +22,8 @@ from documents.serializers import (
 from llm import catalogue
 
 MESSAGE_CHARS = 32_000
+MOST_TOKENS = 131_072
+SEED_LIMIT = 2**63
 SYSTEM_PROMPT_CHARS = 8_000
 # How many of a conversation's newest messages come with it; all are at its `messages`.
 MESSAGES_SHOWN = 50
@@ -47,13 +48,85 @@ class ModelNameField(TextField):
             raise serializers.ValidationError(str(error)) from error
 
 
-class NewMessageSerializer(StrictSerializer):
-    """A question."""
+class StopField(serializers.ListField):
+    """Texts that end an answer; one may be given alone, as other APIs take it."""
 
-    content = TextField(max_length=MESSAGE_CHARS, trim_whitespace=False)
+    child = TextField(max_length=200, trim_whitespace=False)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=4, **kwargs)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Raises ValidationError."""
+        return super().to_internal_value([data] if isinstance(data, str) else data)
+
+
+class SamplingSerializer(StrictSerializer):
+    """Options of an answer; one that is left out is as the conversation, or the model, has it."""
+
+    temperature = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=2, help_text="0 to 2."
+    )
+    top_p = serializers.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=1, help_text="0 to 1."
+    )
+    max_completion_tokens = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=MOST_TOKENS,
+        help_text="The most that the answer may take; the server's own limit holds too.",
+    )
+    stop = StopField(required=False, allow_null=True, help_text="Up to four texts that end it.")
+    seed = serializers.IntegerField(
+        required=False, allow_null=True, min_value=-SEED_LIMIT, max_value=SEED_LIMIT - 1
+    )
+    reasoning_effort = serializers.ChoiceField(
+        ["low", "medium", "high"],
+        required=False,
+        allow_null=True,
+        help_text="How long a model thinks that reasons first; others ignore it.",
+    )
+
+    def take_sampling(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Takes these options out of validated fields; null ones too."""
+        return {name: fields.pop(name) for name in SAMPLING if name in fields}
+
+
+SAMPLING = tuple(SamplingSerializer().fields)
+
+
+class AskingSerializer(SamplingSerializer):
+    """How an answer is asked for."""
+
+    model = ModelNameField(required=False, help_text="For this answer alone.")
     stream = serializers.BooleanField(
         default=False, help_text="Answer as server-sent events while the model speaks."
     )
+
+    def options(self) -> dict[str, Any]:
+        """What differs from the conversation's own options."""
+        given: dict[str, Any] = dict(self.validated_data)
+        options = {
+            name: value for name, value in self.take_sampling(given).items() if value is not None
+        }
+        return options | ({"model": given["model"]} if "model" in given else {})
+
+
+class FallbackModelsField(serializers.ListField):
+    """Models of the catalogue, in the order in which they are asked."""
+
+    child = ModelNameField()
+
+    def __init__(self, **kwargs: Any) -> None:
+        text = "Asked in this order where the model is over capacity or gone; null: the server's."
+        super().__init__(max_length=8, help_text=text, **kwargs)
+
+
+class NewMessageSerializer(AskingSerializer):
+    """A question."""
+
+    content = TextField(max_length=MESSAGE_CHARS, trim_whitespace=False)
 
     def validate_content(self, content: str) -> str:
         """White space alone is no question."""
@@ -62,15 +135,7 @@ class NewMessageSerializer(StrictSerializer):
         return content
 
 
-class RetrySerializer(StrictSerializer):
-    """How a failed answer is asked for again."""
-
-    stream = serializers.BooleanField(
-        default=False, help_text="Answer as server-sent events while the model speaks."
-    )
-
-
-class NewConversationSerializer(StrictSerializer):
+class NewConversationSerializer(SamplingSerializer):
     """A conversation with its first question."""
 
     user_id = UserIdField(required=False, help_text="Who owns the conversation.")
@@ -93,6 +158,7 @@ class NewConversationSerializer(StrictSerializer):
         default=Conversation.Rewriting.MODEL,
         help_text=REWRITING,
     )
+    fallback_models = FallbackModelsField(required=False, allow_null=True)
     stream = serializers.BooleanField(default=False)
 
     validate_first_message = NewMessageSerializer.validate_content
@@ -104,8 +170,15 @@ class NewConversationSerializer(StrictSerializer):
             raise serializers.ValidationError({"document_ids": [text]})
         return attrs
 
+    def fields_to_open(self) -> dict[str, Any]:
+        """As the model takes them."""
+        fields: dict[str, Any] = dict(self.validated_data)
+        given = self.take_sampling(fields)
+        sampling = {name: value for name, value in given.items() if value is not None}
+        return fields | {"sampling": sampling}
 
-class ConversationChangeSerializer(StrictSerializer):
+
+class ConversationChangeSerializer(SamplingSerializer):
     """What of a conversation can be changed."""
 
     title = TextField(max_length=200, required=False)
@@ -118,6 +191,7 @@ class ConversationChangeSerializer(StrictSerializer):
     query_rewriting = serializers.ChoiceField(
         Conversation.Rewriting.choices, required=False, help_text=REWRITING
     )
+    fallback_models = FallbackModelsField(required=False, allow_null=True)
     archived = serializers.BooleanField(required=False)
 
     def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:
@@ -127,6 +201,9 @@ class ConversationChangeSerializer(StrictSerializer):
         if documents and instance.mode == Conversation.Mode.OPEN_CHAT:
             text = "This conversation is open_chat, which reads no documents."
             raise serializers.ValidationError({"document_ids": [text]})
+        sampling = instance.sampling | self.take_sampling(validated_data)
+        instance.sampling = {name: one for name, one in sampling.items() if one is not None}
+        instance.title_due = instance.title_due and "title" not in validated_data
         for name, value in validated_data.items():
             setattr(instance, name, value)
         if documents is not None:
@@ -164,15 +241,26 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     grounding = serializers.SerializerMethodField()
     retrieval = serializers.SerializerMethodField()
     feedback = serializers.SerializerMethodField()
+    parent_id = serializers.UUIDField(read_only=True, allow_null=True)
+    sibling_ids = serializers.ListField(
+        child=serializers.UUIDField(),
+        read_only=True,
+        help_text="It and what stands in its place on other branches, oldest first.",
+    )
+    sampling = SamplingSerializer(read_only=True)
 
     class Meta:
         model = Message
         fields: ClassVar = [
             "id",
+            "parent_id",
+            "sibling_ids",
+            "active",
             "role",
             "status",
             "content",
             "model",
+            "sampling",
             "finish_reason",
             "error",
             "citations",
@@ -188,7 +276,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     @extend_schema_field(MessageErrorSerializer(allow_null=True))
     def get_error(self, message: Message) -> dict[str, str] | None:
-        """None unless the answer failed."""
+        """None unless the answer failed or was interrupted."""
         if not message.error_code:
             return None
         return {"code": message.error_code, "detail": message.error}
@@ -231,7 +319,8 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
     user_id = serializers.UUIDField(read_only=True)
     document_ids = serializers.SerializerMethodField()
-    message_count = serializers.IntegerField(read_only=True)
+    message_count = serializers.IntegerField(read_only=True, help_text="Those on the active path.")
+    sampling = SamplingSerializer(read_only=True)
 
     class Meta:
         model = Conversation
@@ -244,6 +333,8 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
             "system_prompt",
             "grounding",
             "query_rewriting",
+            "sampling",
+            "fallback_models",
             "archived",
             "document_ids",
             "message_count",
@@ -269,7 +360,8 @@ class ConversationWithMessagesSerializer(ConversationSerializer):
     @extend_schema_field(MessageSerializer(many=True))
     def get_messages(self, conversation: Conversation) -> Any:
         """At most MESSAGES_SHOWN, in two queries."""
-        newest = conversation.messages.with_all_it_rests_on().order_by("-position")
+        shown = conversation.messages.filter(active=True)
+        newest = shown.with_all_it_rests_on().order_by("-position")
         return MessageSerializer(list(newest[:MESSAGES_SHOWN])[::-1], many=True).data
 
 
@@ -317,27 +409,3 @@ class ModelSerializer(serializers.Serializer[Any]):
     completion_price = serializers.DecimalField(
         max_digits=10, decimal_places=4, help_text="USD per million tokens."
     )
-
-
-def turn_body(turn: Turn, opened: bool) -> dict[str, Any]:
-    """Question and answer; with their conversation where the turn opened it."""
-    body: dict[str, Any] = {}
-    if opened:
-        conversation = Conversation.objects.with_message_count().get(pk=turn.conversation.pk)
-        body = dict(ConversationSerializer(conversation).data)
-    # As the rows are, so that reply, stream and history say the same.
-    pair = Message.objects.filter(pk__in=[turn.question.pk, turn.answer.pk]).order_by("position")
-    question, answer = MessageSerializer(pair.with_all_it_rests_on(), many=True).data
-    return body | {"message": question, "answer": answer}
-
-
-def answer_body(turn: Turn) -> Any:
-    """The answer alone."""
-    answer = Message.objects.with_all_it_rests_on().get(pk=turn.answer.pk)
-    return MessageSerializer(answer).data
-
-
-def retrieval_body(turn: Turn) -> dict[str, Any]:
-    """What was searched for, and the passages that the prompt holds."""
-    searched = RetrievalSerializer(turn.retrieval).data if turn.retrieval else {}
-    return {**searched, "passages": PassageSerializer(turn.passages, many=True).data}

@@ -1,62 +1,200 @@
-"""An answer as server-sent events."""
+"""An answer as server-sent events, from its beginning or from where a client lost it.
 
+An event's id is `<answer id>:<number>`. 1 is `message.created`, 2 `retrieval`; a `delta` has 2 and
+the length of the answer up to its end, the last event one more. So an event's number depends on the
+answer alone, not on how its words came together, and any process can go on after any of them.
+"""
+
+import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
-from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
-from conversations.serializers import answer_body, retrieval_body, turn_body
-from conversations.turn import Turn, in_database
+from conversations import exceptions
+from conversations.bodies import answer_body, retrieval_body, stored_retrieval_body, turn_body
+from conversations.database import in_database
+from conversations.live import LiveAnswer, Stop
+from conversations.models import Message
+from conversations.turn import Turn
+
+CREATED, SEARCHED = 1, 2
+# Proxies close what is silent for long, most after a minute.
+KEEP_ALIVE_SECONDS = 10
+# How often an answer of another process is looked at, as often as that saves it.
+LOOK_SECONDS = 0.25
+
+Event = tuple[int, str, Any]
 
 
-def event_stream(turn: Turn, *, opened: bool) -> StreamingHttpResponse:
-    """The turn's events as they happen; ends with `message.completed` or `error`."""
-    response = StreamingHttpResponse(_events(turn, opened), content_type="text/event-stream")
+def event_stream(answer: LiveAnswer, *, opened: bool) -> StreamingHttpResponse:
+    """The events of an answer under way here; ends with `message.completed` or `error`."""
+    return _response(answer.turn.answer.pk, _live_events(answer, opened, after=0))
+
+
+def resumed_stream(
+    answer_id: UUID, live: LiveAnswer | None, *, opened: bool, after: int
+) -> StreamingHttpResponse:
+    """The events after that number, of an answer under way here, elsewhere, or ended."""
+    if live is not None:
+        return _response(answer_id, _live_events(live, opened, after))
+    return _response(answer_id, _stored_events(answer_id, opened, after))
+
+
+def number_after(event_id: str, answer_id: UUID) -> int:
+    """The number in a `Last-Event-ID`; 0, so that all is told, where it is none of this answer."""
+    answer, _, number = event_id.partition(":")
+    known = answer == str(answer_id) and number.isascii() and number.isdigit() and len(number) < 10
+    return int(number) if known else 0
+
+
+async def until_ended(answer_id: UUID, seconds: float) -> None:
+    """Waits for an answer of any process to end, for so long at most."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status, _ = await in_database(_look, answer_id, 0)
+        if status != Message.Status.PENDING:
+            return
+        await asyncio.sleep(LOOK_SECONDS / 5)
+
+
+def _response(answer_id: UUID, events: AsyncGenerator[Event | None]) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(_as_bytes(answer_id, events), content_type="text/event-stream")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold the words back
     return response
 
 
-async def _events(turn: Turn, opened: bool) -> AsyncIterator[bytes]:
-    """Numbered events; the id is `<answer id>:<number>`, from 1."""
-    number = 0
+async def _as_bytes(answer_id: UUID, events: AsyncGenerator[Event | None]) -> AsyncIterator[bytes]:
     # Closed here and now where the client leaves, not whenever memory is tidied up.
-    async with aclosing(_named(turn, opened)) as events:
-        async for name, data in events:
-            number += 1
+    async with aclosing(events):
+        async for event in events:
+            if event is None:
+                yield b": keep-alive\n\n"
+                continue
+            number, name, data = event
             text = json.dumps(data, cls=JSONEncoder, ensure_ascii=False)
-            yield f"id: {turn.answer.pk}:{number}\nevent: {name}\ndata: {text}\n\n".encode()
+            yield f"id: {answer_id}:{number}\nevent: {name}\ndata: {text}\n\n".encode()
 
 
-async def _named(turn: Turn, opened: bool) -> AsyncGenerator[tuple[str, Any]]:
+async def _live_events(
+    answer: LiveAnswer, opened: bool, after: int
+) -> AsyncGenerator[Event | None]:
+    answer.listeners += 1
     try:
-        try:
-            yield "message.created", await in_database(turn_body, turn, opened)
-        except BaseException as error:
-            # The turn, which settles its answer by itself, has not begun yet.
-            await turn.fail(error, said="")
-            raise
-        async with aclosing(turn.stream()) as parts:
-            async for text in parts:
-                if text == "":
-                    yield "retrieval", retrieval_body(turn)
-                else:
-                    yield "delta", {"text": text}
-        yield "message.completed", {"answer": await in_database(answer_body, turn)}
-    except Exception as error:
-        yield "error", await in_database(_problem, turn, error)
+        async with aclosing(_told(answer, opened, after)) as events:
+            async for event in events:
+                yield event
+    except Exception as error:  # telling failed; the answer itself goes on
+        number = SEARCHED + len(answer.said) + 1
+        yield number, "error", await in_database(_problem, answer.turn, error)
+    finally:
+        answer.listeners -= 1
+        if not answer.ended and not answer.listeners and settings.ON_DISCONNECT == "stop":
+            answer.stop(Stop.CANCELLED)
 
 
-def _problem(turn: Turn, error: Exception) -> Any:
+async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[Event | None]:
+    turn = answer.turn
+    if after < CREATED:
+        yield CREATED, "message.created", await in_database(turn_body, turn, opened)
+    told = max(after - SEARCHED, 0)
+    searched = after >= SEARCHED
+    while True:
+        if answer.searched and not searched:
+            searched = True
+            yield SEARCHED, "retrieval", retrieval_body(turn)
+        ended, said = answer.ended, answer.said
+        if len(said) > told:
+            yield SEARCHED + len(said), "delta", {"text": said[told:]}
+            told = len(said)
+        elif ended:
+            break
+        elif not await _within(KEEP_ALIVE_SECONDS, answer):
+            yield None
+    number = SEARCHED + told + 1
+    if answer.error is not None:
+        yield number, "error", await in_database(_problem, turn, answer.error)
+        return
+    yield number, *(await in_database(_ending, turn.answer.pk))
+
+
+async def _within(seconds: float, answer: LiveAnswer) -> bool:
+    """Waits for the answer to go on; False where it does not within that time."""
+    if answer.ended:
+        return True
+    try:
+        async with asyncio.timeout(seconds):
+            await answer.changed()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGenerator[Event | None]:
+    """The events of an answer as the database has them, until it has ended."""
+    turn = await in_database(_stored_turn, answer_id)
+    if after < CREATED:
+        yield CREATED, "message.created", await in_database(turn_body, turn, opened)
+    told, searched, silent_since = max(after - SEARCHED, 0), after >= SEARCHED, time.monotonic()
+    while True:
+        status, said = await in_database(_look, answer_id, told)
+        ended = status != Message.Status.PENDING
+        if not searched and (said or status == Message.Status.COMPLETED):
+            searched = True
+            yield SEARCHED, "retrieval", await in_database(stored_retrieval_body, answer_id)
+        if said:
+            told += len(said)
+            silent_since = time.monotonic()
+            yield SEARCHED + told, "delta", {"text": said}
+        if ended:
+            break
+        if time.monotonic() - silent_since > KEEP_ALIVE_SECONDS:
+            silent_since = time.monotonic()
+            yield None
+        await asyncio.sleep(LOOK_SECONDS)
+    yield SEARCHED + told + 1, *(await in_database(_ending, answer_id))
+
+
+def _stored_turn(answer_id: UUID) -> Turn:
+    answer = Message.objects.select_related("conversation", "parent").get(pk=answer_id)
+    return Turn(answer.conversation, answer.parent or answer, answer)
+
+
+def _look(answer_id: UUID, told: int) -> tuple[str, str]:
+    """The answer's status and what it says from that character on. Raises Message.DoesNotExist."""
+    # First the pieces: an answer that ends in between has all of them in its own text.
+    pieces = Message.objects.get(pk=answer_id).streamed.order_by("start")
+    text = "".join(pieces.values_list("text", flat=True))
+    answer = Message.objects.get(pk=answer_id)
+    if answer.status == Message.Status.PENDING and Message.objects.orphaned().filter(pk=answer_id):
+        answer.interrupt()
+    ended = answer.status != Message.Status.PENDING
+    return answer.status, (answer.content if ended else text)[told:]
+
+
+def _ending(answer_id: UUID) -> tuple[str, Any]:
+    """The last event of an answer that has ended: its name and data."""
+    answer = Message.objects.select_related("conversation").get(pk=answer_id)
+    if problem := exceptions.of_ended(answer):
+        return "error", _as_data(problem)
+    return "message.completed", {"answer": answer_body(answer_id)}
+
+
+def _problem(turn: Turn, error: BaseException) -> Any:
     """The problem details that a call which is not streamed would have answered with."""
-    told: BaseException = error
-    if not isinstance(error, APIException):
-        told = turn.told(error)
-        told.__cause__ = error  # as `raise ... from` does, for the log
+    told = turn.told(error)
+    told.__cause__ = error  # as `raise ... from` does, for the log
+    return _as_data(told)
+
+
+def _as_data(problem: BaseException) -> Any:
     answer_with: Any = api_settings.EXCEPTION_HANDLER
-    return json.loads(answer_with(told, {}).content)
+    return json.loads(answer_with(problem, {}).content)

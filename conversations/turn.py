@@ -1,66 +1,32 @@
 """The turn: retrieve, fit, ask, save. Its question is saved before the model is asked."""
 
-import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
+from django.db import transaction
 from rest_framework.exceptions import NotFound
 
-from conversations import evidence, exceptions, provider, rewriting
-from conversations.citations import MarksInStream, NoMarks, cite, match_marks
-from conversations.models import Conversation, Message, Retrieval
+from conversations import evidence, exceptions, ledger, provider, rewriting
+from conversations.citations import MarksInStream, NoMarks, cite
+from conversations.database import in_database
+from conversations.models import Citation, Conversation, Message, Retrieval
 from conversations.rewriting import Searches
-from documents.exceptions import DocumentsNotReady
-from documents.models import Document
 from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError
 from llm.follow_up import Exchange
-from llm.messages import ChatMessage, Completion, Delta
+from llm.messages import ChatMessage, Completion, Sampling, Usage
 from llm.passages import Passage
 
 logger = logging.getLogger(__name__)
 
-# More history than this never fits a window; reading it would cost time for nothing.
-HISTORY_MESSAGES = 200
-POLL_SECONDS = 0.2
-
-T = TypeVar("T")
-
-
-async def in_database(function: Callable[..., T], *args: Any) -> T:
-    """Runs `function` in a thread, and gives its database connection back when it is done."""
-
-    def call() -> T:
-        try:
-            return function(*args)
-        finally:
-            for connection in connections.all(initialized_only=True):
-                if not connection.in_atomic_block:
-                    connection.close_if_unusable_or_obsolete()
-
-    return await sync_to_async(call)()
-
-
-async def wait_until_read(document_ids: list[UUID]) -> None:
-    """Waits briefly for documents that are still being read. Raises DocumentsNotReady."""
-    deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
-    while await in_database(_any_unfinished, document_ids):
-        if time.monotonic() >= deadline:
-            raise DocumentsNotReady("The documents are still being read: try again in a moment.")
-        await asyncio.sleep(POLL_SECONDS)
-
-
-def _any_unfinished(document_ids: list[UUID]) -> bool:
-    found: bool = Document.objects.filter(pk__in=document_ids).unfinished().exists()
-    return found
+# At most twice as many messages of history are read: more would cost time for nothing.
+HISTORY_STEP = 100
+# An answer that was broken off is part of what was said, as far as it came.
+SAID = (Message.Status.COMPLETED, Message.Status.CANCELLED, Message.Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +34,18 @@ class Plan:
     """What will be asked of whom."""
 
     responder: GroqClient | extractive.Fixed
-    model: str
+    models: tuple[str, ...]
     messages: tuple[ChatMessage, ...]
     passages: tuple[Passage, ...]
     query: str
-    context: dict[str, Any]
+    max_tokens: int
+    sampling: Sampling
+    receipt: context.Receipt
+
+    @property
+    def asks_model(self) -> bool:
+        """False where a fixed text answers."""
+        return isinstance(self.responder, GroqClient)
 
 
 class Turn:
@@ -82,90 +55,143 @@ class Turn:
         self.conversation, self.question, self.answer = conversation, question, answer
         self.passages: tuple[Passage, ...] = ()
         self.retrieval: Retrieval | None = None
+        self.plan: Plan | None = None
+        # What takes the marks that point nowhere out of the answer as it comes.
+        self.marks: MarksInStream | NoMarks = NoMarks()
 
     @property
     def grounded(self) -> bool:
         """True where the answer has to rest on documents."""
         return bool(self.conversation.mode == Conversation.Mode.GROUNDED_RAG)
 
-    async def complete(self) -> None:
-        """Gets the whole answer and saves it. Raises ModelFailed or QuestionTooLong."""
-        try:
-            plan = await self._prepare()
-            completion = await plan.responder.complete(
-                plan.messages, model=plan.model, max_tokens=settings.ANSWER_TOKENS
-            )
-            await in_database(self._save, plan, completion)
-        except BaseException as error:
-            await self.fail(error, said="")
-            raise self.told(error) from error
-
-    async def stream(self) -> AsyncGenerator[str, None]:
-        """Yields "" once the passages are known, then the answer's text as it comes.
-
-        The answer is saved when it ends, whole or not. Raises as `complete` does.
-        """
-        said: list[str] = []
-        try:
-            plan = await self._prepare()
-            marks = MarksInStream(len(plan.passages)) if self.grounded else NoMarks()
-            yield ""
-            async for part in plan.responder.stream(
-                plan.messages, model=plan.model, max_tokens=settings.ANSWER_TOKENS
-            ):
-                text = marks.feed(part.text) if isinstance(part, Delta) else marks.rest()
-                if text:
-                    said.append(text)
-                    yield text
-                if isinstance(part, Completion):
-                    await in_database(self._save, plan, part)
-        except BaseException as error:
-            await self.fail(error, said="".join(said))
-            if isinstance(error, GeneratorExit):
-                raise
-            raise self.told(error) from error
-
-    def told(self, error: BaseException) -> BaseException:
-        """The error as the API tells it, with the ids under which the turn was kept."""
-        extra = {
+    @property
+    def ids(self) -> dict[str, str]:
+        """Under which the turn is kept, as problems tell them."""
+        return {
             "conversation_id": str(self.conversation.pk),
             "message_id": str(self.question.pk),
             "answer_id": str(self.answer.pk),
         }
+
+    def told(self, error: BaseException) -> BaseException:
+        """The error as the API tells it, with the ids under which the turn was kept."""
         if isinstance(error, LLMError):
-            return exceptions.ModelFailed(error, extra)
+            return exceptions.ModelFailed(error, self.ids)
         if isinstance(error, context.QuestionTooLong):
-            return exceptions.QuestionTooLong(extra)
+            return exceptions.QuestionTooLong(self.ids)
         if isinstance(error, Message.DoesNotExist):
             return NotFound("The conversation was deleted while the question was answered.")
-        return exceptions.AnsweringFailed(extra) if isinstance(error, Exception) else error
+        return exceptions.AnsweringFailed(self.ids) if isinstance(error, Exception) else error
 
-    async def fail(self, error: BaseException, said: str) -> None:
+    async def prepare(self) -> Plan:
+        """Finds the passages and fits the prompt; holds no thread while a model is asked."""
+        if not self.grounded:
+            self.plan = await in_database(self._plan, self.question.content, [])
+            return self.plan
+        before: list[Exchange] = []
+        if self.question.position > 0:
+            before = await in_database(rewriting.exchanges, self.question)
+        wanted = Conversation.Rewriting(self.conversation.query_rewriting)
+        searches = await rewriting.write(self.question.content, before, wanted)
+        self.plan = await in_database(self._search, searches)
+        self.marks = MarksInStream(len(self.passages))
+        return self.plan
+
+    def save(self, plan: Plan, completion: Completion, said: str) -> None:
+        """Saves the whole answer with its usage, its context and its citations."""
+        answer = self.answer
+        answer.status = Message.Status.COMPLETED
+        answer.model, answer.finish_reason = completion.model, completion.finish_reason
+        self._settle(plan, said, completion.usage, estimated=False)
+        logger.info(
+            "answer completed",
+            extra=self._log_ids()
+            | {
+                "model": answer.model,
+                "ms": answer.duration_ms,
+                "prompt_tokens": answer.prompt_tokens,
+                "completion_tokens": answer.completion_tokens,
+                "dropped_citations": answer.context["citations_dropped"],
+            },
+        )
+
+    def stop(self, status: Message.Status, said: str) -> None:
+        """Saves an answer that was stopped, with what was said of it and what that took."""
+        answer = self.answer
+        answer.status = status
+        if status == Message.Status.INTERRUPTED:
+            answer.error_code, answer.error = exceptions.INTERRUPTED
+        else:
+            answer.finish_reason = "cancelled"
+        plan, usage = self.plan, Usage(0, 0)
+        if plan is not None:
+            answer.model = plan.models[0] if plan.asks_model else catalogue.EXTRACTIVE
+            usage = self._estimated(plan, said)
+        self._settle(plan, said, usage, estimated=True)
+        logger.info("answer stopped", extra=self._log_ids() | {"status": str(status)})
+
+    def fail(self, error: BaseException, said: str) -> None:
         """Marks the answer failed, with a reason that the user can read."""
         if isinstance(error, LLMError):
             code, detail = error.code, error.detail
         elif isinstance(error, context.QuestionTooLong):
             code, detail = "question_too_long", exceptions.QuestionTooLong.default_detail
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-            code, detail = "interrupted", "The connection was closed before the answer's end."
         else:
-            code, detail = "internal_error", "Answering failed on our side: ask again."
-        # Shielded: a client that leaves must not leave the answer pending.
-        await asyncio.shield(in_database(self.answer.mark_failed, code, detail, said))
-        logger.warning("answer failed", extra=self._ids() | {"code": code})
+            code, detail = "internal_error", exceptions.AnsweringFailed.default_detail
+        logger.warning("answer failed", extra=self._log_ids() | {"code": code})
+        # As it is stored: what an attempt to save left in the fields may be why it failed.
+        kept = Message.objects.select_related("parent").filter(pk=self.answer.pk).first()
+        if kept is None:
+            return
+        kept.status, kept.error_code, kept.error = Message.Status.FAILED, code, detail
+        self.answer = kept
+        plan = self.plan
+        usage = self._estimated(plan, said) if plan and said else Usage(0, 0)
+        self._settle(None, said, usage, estimated=True)
 
-    async def _prepare(self) -> Plan:
-        """Finds the passages and fits the prompt; holds no thread while a model is asked."""
-        if not self.grounded:
-            return await in_database(self._plan, self.question.content, [])
-        before: list[Exchange] = []
-        if self.question.position > 0:
-            before = await in_database(
-                rewriting.exchanges, self.conversation, self.question.position
+    def _settle(
+        self,
+        plan: Plan | None,
+        said: str,
+        usage: Usage,
+        *,
+        estimated: bool,
+    ) -> None:
+        """Saves the answer with its citations and writes down what it took, in one transaction."""
+        answer = self.answer
+        answer.prompt_tokens = usage.prompt_tokens
+        answer.completion_tokens = usage.completion_tokens
+        answer.cached_tokens = usage.cached_tokens
+        citations: list[Citation] = []
+        marked = self.marks.marked(said)
+        if plan is not None:
+            dropped = marked.dropped if marked else 0
+            answer.context = plan.receipt.as_json() | {"citations_dropped": dropped}
+        if plan is not None and marked is not None:
+            answer.grounding = marked.grounding
+            citations = cite(answer, marked.numbers, plan.passages, plan.query)
+        model = answer.model or (self.plan.models[0] if self.plan else "")
+        answer.cost_usd += ledger.cost(model, usage)
+        with transaction.atomic():
+            if plan is not None and plan.receipt.history.left_out:
+                Conversation.objects.filter(pk=self.conversation.pk).update(summary_due=True)
+            answer.settle(said, citations)
+            ledger.charge(
+                self.conversation,
+                ledger.Purpose.ANSWER,
+                model,
+                usage,
+                message_id=answer.pk,
+                charged_to=answer.charged_to,
+                estimated=estimated,
             )
-        wanted = Conversation.Rewriting(self.conversation.query_rewriting)
-        searches = await rewriting.write(self.question.content, before, wanted)
-        return await in_database(self._search, searches)
+
+    def _estimated(self, plan: Plan, said: str) -> Usage:
+        """What an answer that was cut short took: the provider tells it only at an answer's end."""
+        if not plan.asks_model:
+            return Usage(0, 0)
+        model = catalogue.find(plan.models[0])
+        return Usage(plan.receipt.total, tokens.estimate(said, model))
 
     def _search(self, searches: Searches) -> Plan:
         """The plan for what these searches find, which is kept as the answer's trace."""
@@ -174,8 +200,8 @@ class Turn:
         found = evidence.find(searches, scope, limit)
         plan = self._plan(searches.query, found.passages)
         self.retrieval = evidence.keep_trace(
+            self.question,
             self.answer,
-            self.question.content,
             wanted=self.conversation.query_rewriting,
             limit=limit,
             searches=searches,
@@ -186,35 +212,52 @@ class Turn:
 
     def _plan(self, query: str, found: Sequence[Passage]) -> Plan:
         """Fits the prompt. Raises QuestionTooLong where it leaves no passage any room."""
-        model = catalogue.find(self.conversation.model)
+        options = dict(self.answer.sampling)
+        models = self._models(options.pop("model", "") or self.conversation.model)
+        options["stop"] = tuple(options.get("stop", ()))
+        model = catalogue.find(models[0])
+        max_tokens = model.answer_tokens(settings.ANSWER_TOKENS)
+        summary, history = self._history()
         fitted = context.fit(
-            system=prompts.system(self._base_prompt(found), self.conversation.system_prompt),
-            history=self._history(),
+            system=prompts.system(self._base_prompt(), self.conversation.system_prompt),
+            summary=summary,
+            history=history,
             question=self.question.content,
             passages=[prompts.passage(number, one) for number, one in enumerate(found, start=1)],
             with_passages=prompts.grounded_question,
-            budget=min(model.context_window, settings.CONTEXT_TOKENS) - settings.ANSWER_TOKENS,
+            budget=min(model.context_window, settings.CONTEXT_TOKENS) - max_tokens,
+            answer_reserve=max_tokens,
             count=lambda text: tokens.estimate(text, model),
         )
-        if found and not fitted.passages_kept:
+        receipt = fitted.receipt
+        if found and not receipt.passages.kept:
             raise context.QuestionTooLong("The question leaves no passage any room.")
-        self.passages = tuple(found[: fitted.passages_kept])
-        left_out = {
-            "prompt_tokens_estimated": fitted.tokens,
-            "history_kept": fitted.history_kept,
-            "history_left_out": fitted.history_left_out,
-            "passages_kept": fitted.passages_kept,
-            "passages_left_out": fitted.passages_left_out,
-        }
-        responder = self._responder(query)
-        return Plan(responder, model.name, fitted.messages, self.passages, query, left_out)
+        self.passages = tuple(found[: receipt.passages.kept])
+        return Plan(
+            responder=self._responder(query),
+            models=models,
+            messages=fitted.messages,
+            passages=self.passages,
+            query=query,
+            max_tokens=max_tokens,
+            sampling=Sampling(**options),
+            receipt=receipt,
+        )
 
-    def _base_prompt(self, found: Sequence[Passage]) -> str:
+    def _models(self, wanted: str) -> tuple[str, ...]:
+        """The model to ask, then those to ask where it cannot answer; each once."""
+        fallbacks = self.conversation.fallback_models
+        if fallbacks is None:
+            fallbacks = settings.GROQ_FALLBACK_MODELS
+        names = [catalogue.find(name).name for name in (wanted, *fallbacks)]
+        return tuple(dict.fromkeys(names))
+
+    def _base_prompt(self) -> str:
         if not self.grounded:
             return prompts.OPEN_CHAT
         if self.conversation.grounding == Conversation.Grounding.STRICT:
             return prompts.GROUNDED_STRICT
-        return prompts.GROUNDED_PREFER if found else prompts.GENERAL_KNOWLEDGE
+        return prompts.GROUNDED_PREFER
 
     def _responder(self, query: str) -> GroqClient | extractive.Fixed:
         """Who answers: the model, or a text that needs none."""
@@ -228,44 +271,23 @@ class Turn:
             return extractive.Fixed(extractive.answer(query, self.passages))
         return extractive.Fixed(prompts.NO_MODEL)
 
-    def _history(self) -> list[ChatMessage]:
-        """The completed messages before the question, oldest first."""
-        rows = (
-            self.conversation.messages.filter(
-                position__lt=self.question.position, status=Message.Status.COMPLETED
-            )
-            .order_by("-position")
-            .values_list("role", "content")[:HISTORY_MESSAGES]
-        )
-        return [ChatMessage(role, content) for role, content in reversed(rows)]
+    def _history(self) -> tuple[str, list[context.Counted]]:
+        """The summary, and what was said since, oldest first; at most two database queries.
 
-    def _save(self, plan: Plan, completion: Completion) -> None:
-        """Saves the answer with its usage, its context and its citations."""
-        text, marked = completion.text, None
-        if self.grounded:
-            marked = match_marks(text, len(plan.passages))
-            text = marked.text
-        usage, answer = completion.usage, self.answer
-        answer.model, answer.finish_reason = completion.model, completion.finish_reason
-        answer.prompt_tokens = usage.prompt_tokens
-        answer.completion_tokens = usage.completion_tokens
-        answer.cached_tokens = usage.cached_tokens
-        answer.cost_usd += catalogue.find(plan.model).cost(usage)
-        answer.context = plan.context | {"citations_dropped": marked.dropped if marked else 0}
-        answer.grounding = marked.grounding if marked else ""
-        numbers = marked.numbers if marked else ()
-        answer.complete(text, cite(answer, numbers, plan.passages, plan.query))
-        logger.info(
-            "answer completed",
-            extra=self._ids()
-            | {
-                "model": answer.model,
-                "ms": answer.duration_ms,
-                "prompt_tokens": usage.prompt_tokens,
-                "completion_tokens": usage.completion_tokens,
-                "citations": len(numbers),
-            },
-        )
+        Without a summary it begins at a round position: for many turns with the same message.
+        """
+        end, shown = self.question.position, self.conversation.messages.filter(active=True)
+        if end == 0:
+            return "", []
+        summary, start = "", max(0, end // HISTORY_STEP - 1) * HISTORY_STEP
+        if through := self.conversation.summarised_through:
+            # On another branch, or deleted: then the summary is not of what was said here.
+            covered = shown.filter(pk=through, position__lt=end).values_list("position", flat=True)
+            if (position := covered.first()) is not None:
+                summary, start = self.conversation.summary, position + 1
+        rows = shown.filter(position__range=(start, end - 1), status__in=SAID).exclude(content="")
+        said = rows.order_by("position").values_list("role", "content")
+        return summary, [context.Counted(ChatMessage(*row)) for row in said]
 
-    def _ids(self) -> dict[str, Any]:
+    def _log_ids(self) -> dict[str, Any]:
         return {"conversation": self.conversation.pk, "answer": self.answer.pk}

@@ -6,7 +6,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -14,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from conversations import examples
-from conversations.asynchronous import AsyncAPIView, EventStreamRenderer
+from conversations.answering import Answering, require_read
 from conversations.models import Conversation, Message
 from conversations.serializers import (
     ConversationChangeSerializer,
@@ -25,54 +24,20 @@ from conversations.serializers import (
     NewConversationAnswerSerializer,
     NewConversationSerializer,
     NewMessageSerializer,
-    RetrySerializer,
     TurnSerializer,
-    turn_body,
 )
-from conversations.streaming import event_stream
-from conversations.turn import Turn, in_database, wait_until_read
-from documents.exceptions import DocumentsNotReady
+from conversations.turn import Turn
 from documents.models import Document
 from documents.serializers import find_documents
 from documents.views import USER_ID, Scoped
 from llm import catalogue
 
-# How many of the documents that cannot be read a refusal names.
-FAILED_NAMED = 3
-
-
-class Answering(Scoped, AsyncAPIView):
-    """A call that ends in an answer of the model."""
-
-    async def answer(self, turn: Turn, *, stream: bool, opened: bool = False) -> HttpResponseBase:
-        """The answer as one body, or as events where the client asked for them."""
-        if stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
-            return event_stream(turn, opened=opened)
-        await turn.complete()
-        return Response(await in_database(turn_body, turn, opened), 201)
-
-    def find_conversation(self, pk: UUID) -> Conversation:
-        """One that the caller may see, else a 404."""
-        visible = Conversation.objects.visible_to(self.user_scope())
-        found: Conversation = get_object_or_404(visible, pk=pk)
-        return found
-
-    def readable_ids(self, conversation: Conversation) -> list[UUID]:
-        """The documents that have to be read before a question. Raises DocumentsNotReady."""
-        if conversation.mode == Conversation.Mode.OPEN_CHAT:
-            return []
-        return readable_ids(conversation.searched_documents())
-
-
-def readable_ids(documents: QuerySet[Document]) -> list[UUID]:
-    """Ids of those not failed. Raises DocumentsNotReady where there is none."""
-    ids = list(documents.exclude(status=Document.Status.FAILED).values_list("pk", flat=True))
-    if not ids:
-        failed = [f"{name}: {why}" for name, why in documents.values_list("name", "error")]
-        more = [f"And {len(failed) - FAILED_NAMED} more."] if len(failed) > FAILED_NAMED else []
-        advice = "There is no document to answer from: upload one that can be read, then ask."
-        raise DocumentsNotReady(" ".join([advice, *failed[:FAILED_NAMED], *more]))
-    return ids
+BRANCHES = OpenApiParameter(
+    "branches",
+    str,
+    enum=["active", "all"],
+    description="`active`, unless told, lists the active path; `all` the whole tree.",
+)
 
 
 class ConversationList(generics.ListAPIView[Conversation], Answering):
@@ -117,24 +82,23 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
         """Nothing is kept where the documents cannot be searched."""
         new = NewConversationSerializer(data=request.data)
         new.is_valid(raise_exception=True)
-        fields: dict[str, Any] = dict(new.validated_data)
-        stream = fields.pop("stream")
-        content = fields.pop("first_message")
-        user = await in_database(self.caller.creating_for, fields.pop("user_id", None))
-        ids = fields.pop("document_ids")
-        documents = await in_database(find_documents, user, ids)
-        if fields["mode"] == Conversation.Mode.GROUNDED_RAG:
-            searched = Document.objects.filter(user=user)
-            searched = searched.filter(pk__in=ids) if ids else searched
-            await wait_until_read(await in_database(readable_ids, searched))
+        fields = new.fields_to_open()
+        stream, ids = fields.pop("stream"), fields.pop("document_ids")
+        content, user_id = fields.pop("first_message"), fields.pop("user_id", None)
 
         def begin() -> Turn:
+            user = self.caller.creating_for(user_id)
+            documents = find_documents(user, ids) if ids else []
+            if fields["mode"] == Conversation.Mode.GROUNDED_RAG:
+                searched = Document.objects.filter(user=user)
+                require_read(searched.filter(pk__in=ids) if ids else searched)
+            asking = self.asking(user)
             opened = Conversation.objects.open(
-                user=user, content=content, documents=documents, **fields
+                user=user, content=content, documents=documents, asking=asking, **fields
             )
             return Turn(*opened)
 
-        return await self.answer(await in_database(begin), stream=stream, opened=True)
+        return await self.answer(begin, stream=stream, opened=True)
 
 
 @extend_schema_view(
@@ -164,7 +128,7 @@ class ConversationDetail(Scoped, generics.RetrieveDestroyAPIView[Conversation]):
 
     @extend_schema(
         operation_id="change_conversation",
-        summary="Change title, model, documents, system prompt or archived",
+        summary="Change title, model, documents, options or archived",
         parameters=[USER_ID],
         request=ConversationChangeSerializer,
         responses=ConversationSerializer,
@@ -185,20 +149,30 @@ class MessageList(generics.ListAPIView[Message], Answering):
     queryset = Message.objects.none()
 
     def get_queryset(self) -> QuerySet[Message]:
-        """Oldest first, with their citations."""
+        """The active path, or with `branches=all` the whole tree; with their citations."""
+        branches = serializers.ChoiceField(["active", "all"]).run_validation(
+            self.request.query_params.get("branches", "active")
+        )
         conversation = self.find_conversation(self.kwargs["pk"])
-        return conversation.messages.with_all_it_rests_on().order_by("position")
+        messages = conversation.messages.with_all_it_rests_on()
+        if branches == "active":
+            return messages.shown()
+        return messages.order_by("position", "pk")
 
     @extend_schema(
         operation_id="list_messages",
         summary="A conversation's messages, oldest first",
-        parameters=[USER_ID],
+        parameters=[USER_ID, BRANCHES],
         responses={(200, "application/json"): MessageSerializer(many=True)},
         examples=[examples.ANSWER],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """A page of them."""
-        return self.list(request, *args, **kwargs)
+        """A page of them; none is shown as still to come that nobody answers."""
+        page = self.list(request, *args, **kwargs)
+        if any(one["status"] == Message.Status.PENDING for one in page.data["results"]):
+            if self.find_conversation(self.kwargs["pk"]).settle_orphans():
+                return self.list(request, *args, **kwargs)
+        return page
 
     @extend_schema(
         operation_id="create_message",
@@ -212,41 +186,10 @@ class MessageList(generics.ListAPIView[Message], Answering):
     async def post(self, request: Request, pk: UUID) -> HttpResponseBase:
         """The question is kept even where the model fails."""
         new = NewMessageSerializer(data=request.data)
-        new.is_valid(raise_exception=True)
-        conversation = await in_database(self.find_conversation, pk)
-        await wait_until_read(await in_database(self.readable_ids, conversation))
-        question, answer = await in_database(conversation.ask, new.validated_data["content"])
-        turn = Turn(conversation, question, answer)
-        return await self.answer(turn, stream=new.validated_data["stream"])
-
-
-class MessageRetry(Answering):
-    """Asking again where an answer failed."""
-
-    serializer_class = TurnSerializer
-
-    @extend_schema(
-        operation_id="retry_answer",
-        summary="Ask again for a failed answer",
-        description=(
-            "The answer keeps its id and place. Only the newest message can be retried. "
-            + examples.STREAMED
-        ),
-        parameters=[USER_ID],
-        request=RetrySerializer,
-        responses=examples.answered(TurnSerializer),
-        examples=[examples.RETRY, examples.TURN, examples.EVENTS],
-    )
-    async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
-        """The same question, once more."""
-        again = RetrySerializer(data=request.data or {})
-        again.is_valid(raise_exception=True)
-        conversation = await in_database(self.find_conversation, pk)
-        await in_database(lambda: get_object_or_404(conversation.messages, pk=message_id))
-        await wait_until_read(await in_database(self.readable_ids, conversation))
-        question, answer = await in_database(conversation.ask_again, message_id)
-        turn = Turn(conversation, question, answer)
-        return await self.answer(turn, stream=again.validated_data["stream"])
+        return await self.answer_message(
+            new,
+            lambda conversation, asking: conversation.ask(new.validated_data["content"], asking),
+        )
 
 
 class ModelList(APIView):

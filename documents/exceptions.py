@@ -24,6 +24,11 @@ class DocumentsNotReady(APIException):
     status_code = 409
     default_code = "documents_not_ready"
 
+    def __init__(self, detail: str, *, may_pass: bool = False) -> None:
+        """`may_pass` says that waiting may help."""
+        super().__init__(detail)
+        self.may_pass = may_pass
+
 
 class DocumentUnderWay(APIException):
     """The document waits to be read already, or is being read."""

@@ -15,6 +15,7 @@ from django.db.models.functions import Substr
 from uuid_utils.compat import uuid7
 
 from documents.extraction.text import clean
+from documents.idempotency import IdempotentCall as IdempotentCall
 
 NAME_CHARS = 255
 HASH_BLOCK = 1024 * 1024

@@ -1,23 +1,24 @@
 """Groq behind its official SDK, which retries by itself with exponential backoff."""
 
 import asyncio
+import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import groq
 import httpx
 
-from llm import errors
-from llm.messages import ChatMessage, Completion, Delta, Usage, storable
+from llm import catalogue, errors, replies
+from llm.messages import ChatMessage, Completion, Delta, Sampling
 
-# Names are short; a provider that sends a page of text instead is not to be stored whole.
-MODEL_CHARS = 100
-REASON_CHARS = 40
-MOST_TOKENS = 2**31 - 1
+logger = logging.getLogger(__name__)
+
 # Groq's own code for "no capacity for your tier now".
 FLEX_CAPACITY = 498
 # In seconds. A request does not sleep through a longer wait: it is told to the caller.
@@ -26,10 +27,22 @@ LONGEST_WAIT = 5
 MOST_WAIT = 24 * 3600
 # Groq's codes for a model that it does not serve, or not to this key.
 MODEL_GONE = {"model_not_found", "model_decommissioned"}
+# Another model may still answer: at Groq, capacity and rate limits are each model's own.
+OF_ONE_MODEL = (errors.Overloaded, errors.ModelGone, errors.RateLimited)
+# No stream waits for another's end: aiohttp takes 0 as no limit, and None as its own 100.
+CONNECTIONS = httpx.Limits(max_connections=0, keepalive_expiry=60)
+DEFAULTS = Sampling()
+
+T = TypeVar("T")
 
 
 class GroqClient:
-    """Asks models for completions, whole or as a stream."""
+    """Asks models for completions, whole or as a stream.
+
+    Each call names the model that is wanted and, after it, those that may stand in for it. The next
+    is asked where one is over capacity or out of service, has used up its rate limit, or is gone,
+    but never once a stream has begun. Where all fail, the error is that of the wanted model.
+    """
 
     def __init__(
         self, api_key: str, *, base_url: str | None, timeout: float, max_retries: int
@@ -42,76 +55,94 @@ class GroqClient:
             "max_retries": max_retries,
         }
         # Connections belong to the event loop they were made in.
-        self._by_loop: dict[asyncio.AbstractEventLoop, groq.AsyncGroq] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, _Connected] = {}
+        # Called when the process ends, at the latest.
+        weakref.finalize(self, _close_ended, self._by_loop)
 
     async def complete(
         self,
         messages: Sequence[ChatMessage],
         *,
-        model: str,
+        models: Sequence[str],
         max_tokens: int,
-        effort: Literal["low", "medium", "high"] | None = None,
+        sampling: Sampling = DEFAULTS,
     ) -> Completion:
-        """The whole answer. Raises LLMError. `effort` is for models that reason first."""
-        with _mapped_errors():
-            answer = await self._sdk().chat.completions.create(
-                messages=_as_sent(messages),
-                model=model,
-                max_completion_tokens=max_tokens,
-                reasoning_effort=effort or groq.omit,
-            )
-            if not hasattr(answer, "choices") or not answer.choices:
-                raise errors.BadUpstreamAnswer()
-            choice = answer.choices[0]
-            return _completion(
-                choice.message.content or "",
-                answer.model or model,
-                _usage(answer.usage),
-                choice.finish_reason,
-                answer.id,
-            )
+        """The whole answer, of at most `max_tokens` tokens. Raises LLMError."""
+        completions = (await self._sdk()).chat.completions.with_raw_response
+
+        async def ask(model: catalogue.Model) -> Completion:
+            response = await completions.create(**_request(messages, model, max_tokens, sampling))
+            return replies.whole(await response.read(), model.name)
+
+        return await _first_to_answer(models, ask)
 
     async def stream(
         self,
         messages: Sequence[ChatMessage],
         *,
-        model: str,
+        models: Sequence[str],
         max_tokens: int,
+        sampling: Sampling = DEFAULTS,
     ) -> AsyncIterator[Delta | Completion]:
         """The answer's text in pieces, then the whole of it. Raises LLMError.
 
         Closing the iterator closes the connection, so that the model stops.
         """
-        with _mapped_errors():
-            chunks = await self._sdk().chat.completions.create(
-                messages=_as_sent(messages),
-                model=model,
-                max_completion_tokens=max_tokens,
-                stream=True,
-            )
-            said: list[str] = []
-            usage, reason, request_id = Usage(0, 0), "", None
-            async with chunks:
-                async for chunk in chunks:
-                    request_id = chunk.id or request_id
-                    usage = _chunk_usage(chunk) or usage
-                    for choice in chunk.choices:
-                        reason = choice.finish_reason or reason
-                        if text := storable(choice.delta.content or ""):
-                            said.append(text)
-                            yield Delta(text)
-            yield _completion("".join(said), model, usage, reason, request_id)
+        completions = (await self._sdk()).chat.completions.with_streaming_response
+        async with AsyncExitStack() as connection:
 
-    def _sdk(self) -> groq.AsyncGroq:
+            async def ask(model: catalogue.Model) -> tuple[str, AsyncIterator[bytes]]:
+                request = _request(messages, model, max_tokens, sampling)
+                response = await connection.enter_async_context(
+                    completions.create(stream=True, **request)
+                )
+                return model.name, response.iter_bytes()
+
+            name, received = await _first_to_answer(models, ask)
+            events = replies.Events()
+            with _mapped_errors():
+                async for data in received:
+                    if text := events.feed(data):
+                        yield Delta(text)
+                    if events.broken:
+                        break
+            yield events.completion(name)
+
+    async def _sdk(self) -> groq.AsyncGroq:
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
             # A kept connection holds its loop, so weak references would never let one go.
-            for closed in [known for known in list(self._by_loop) if known.is_closed()]:
-                self._by_loop.pop(closed, None)
-            # The SDK's own connections, when let go, are closed in whatever loop runs then.
-            connections = groq.DefaultAsyncHttpxClient(event_hooks={"response": [_end_long_wait]})
-            self._by_loop[loop] = groq.AsyncGroq(http_client=connections, **self._options)
-        return self._by_loop[loop]
+            _close_ended(self._by_loop)
+            kept = _connections()
+            sdk = groq.AsyncGroq(http_client=await anext(kept), **self._options)
+            self._by_loop[loop] = _Connected(sdk, kept)
+        return self._by_loop[loop].sdk
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """The SDK with its connections, which last as long as the generator that made them."""
+
+    sdk: groq.AsyncGroq
+    kept: AsyncGenerator[httpx.AsyncClient, None]
+
+
+async def _connections() -> AsyncGenerator[httpx.AsyncClient, None]:
+    """Connections that close with their loop: when it ends, asyncio closes its generators."""
+    async with groq.DefaultAioHttpClient(
+        limits=CONNECTIONS, event_hooks={"response": [_end_long_wait]}
+    ) as connections:
+        yield connections
+
+
+def _close_ended(by_loop: dict[asyncio.AbstractEventLoop, _Connected]) -> None:
+    """Lets go of loops that have ended, and closes what one left open, as gunicorn's does."""
+    for loop in [known for known in list(by_loop) if known.is_closed()]:
+        if connected := by_loop.pop(loop, None):
+            closing = connected.kept.aclose()
+            with suppress(StopIteration):
+                while True:  # there is nothing to wait for
+                    closing.send(None)
 
 
 async def _end_long_wait(response: httpx.Response) -> None:
@@ -121,48 +152,46 @@ async def _end_long_wait(response: httpx.Response) -> None:
         response.headers["x-should-retry"] = "false"
 
 
-def _as_sent(messages: Sequence[ChatMessage]) -> Any:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _request(
+    messages: Sequence[ChatMessage], model: catalogue.Model, max_tokens: int, sampling: Sampling
+) -> dict[str, Any]:
+    """What is sent: only what is set."""
+    wanted = min(max_tokens, sampling.max_completion_tokens or max_tokens)
+    chosen = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "reasoning_effort": sampling.reasoning_effort if model.reasons else None,
+    }
+    return {
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "model": model.name,
+        "max_completion_tokens": model.answer_tokens(wanted),
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
 
 
-def _chunk_usage(chunk: Any) -> Usage | None:
-    """The usage that a stream's last chunk carries, in Groq's place or in OpenAI's.
-
-    Raises BadUpstreamAnswer where the chunk says that the stream was stopped early.
-    """
-    own = chunk.x_groq
-    if own is not None and own.error:
-        raise errors.BadUpstreamAnswer()
-    usage = (own and own.usage) or chunk.usage
-    return _usage(usage) if usage else None
-
-
-def _usage(usage: Any) -> Usage:
-    """The SDK's usage as ours; zero where the provider sent none."""
-    if usage is None:
-        return Usage(0, 0)
-    details = usage.prompt_tokens_details
-    counts = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        details.cached_tokens if details else 0,
-    )
-    return Usage(*(min(max(0, int(count)), MOST_TOKENS) for count in counts))
-
-
-def _completion(
-    text: str, model: str, usage: Usage, reason: str, request_id: str | None
-) -> Completion:
-    """Raises BadUpstreamAnswer where the answer is empty or was cut off."""
-    if not text.strip() or not reason:
-        raise errors.BadUpstreamAnswer()
-    return Completion(
-        storable(text),
-        storable(model)[:MODEL_CHARS],
-        usage,
-        storable(reason)[:REASON_CHARS],
-        request_id,
-    )
+async def _first_to_answer(
+    models: Sequence[str], ask: Callable[[catalogue.Model], Awaitable[T]]
+) -> T:
+    """What the first model says that is able to. Raises the error of the first one asked."""
+    failures: list[errors.LLMError] = []
+    for name, substitute in zip(models, [*models[1:], ""], strict=True):
+        try:
+            with _mapped_errors():
+                return await ask(catalogue.find(name))
+        except OF_ONE_MODEL as error:
+            failures.append(error)
+            if substitute:
+                logger.warning(
+                    "model fallback",
+                    extra={"model": name, "substitute": substitute, "code": error.code},
+                )
+        except errors.LLMError as error:
+            failures.append(error)
+            break
+    raise failures[0]
 
 
 @contextmanager
@@ -172,13 +201,20 @@ def _mapped_errors() -> Iterator[None]:
         yield
     except groq.APIStatusError as error:
         raise _from_status(error.status_code, _code(error), error.response.headers) from error
-    except (groq.APITimeoutError, httpx.TimeoutException) as error:
-        raise errors.UpstreamTimeout() from error
     except groq.APIConnectionError as error:
-        raise errors.Unreachable() from error
-    except (groq.APIError, httpx.HTTPError, ValueError, AttributeError, TypeError) as error:
-        # An error told in mid-stream, a cut connection, or what is no JSON of the known shape.
+        raise _from_connection(error.__cause__) from error
+    except httpx.ReadTimeout as error:
+        raise errors.UpstreamTimeout() from error
+    except (groq.APIError, httpx.HTTPError) as error:
+        # A connection cut in mid-stream.
         raise errors.BadUpstreamAnswer() from error
+
+
+def _from_connection(cause: BaseException | None) -> errors.LLMError:
+    """The transport calls whatever befalls a connection before an answer a ConnectTimeout."""
+    if isinstance(cause, httpx.TimeoutException) and not isinstance(cause, httpx.ConnectTimeout):
+        return errors.UpstreamTimeout()
+    return errors.Unreachable()
 
 
 def _from_status(status: int, code: str, headers: httpx.Headers) -> errors.LLMError:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 # What PostgreSQL's text or UTF-8 cannot hold; models send it now and then.
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -16,8 +17,27 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model chooses its words; what is left out is the provider's default.
+
+    `max_completion_tokens` can only lower the bound that a call sets. `reasoning_effort` is left
+    out for models that do not reason.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_completion_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning_effort: Literal["low", "medium", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them; `cached_tokens` are among the prompt's."""
+    """Tokens as the provider counted them; `cached_tokens` are among the prompt's.
+
+    All zero where the provider told none: then what was used is not known.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -26,14 +46,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer's text."""
+    """The next piece of an answer's text: what came at once, one token or several."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer."""
+    """A whole answer. `model` is the catalogue's name of the model that gave it."""
 
     text: str
     model: str

@@ -22,8 +22,6 @@ CACHE_NAMES = {
 # A million spaces in a row overflow the stack of tiktoken's pattern matcher, and its panic is
 # no Exception; 400,000 still pass. Each slice shifts a count by a token or so.
 SLICE_CHARS = 20_000
-# What a chat format adds to each message (role and separators).
-MESSAGE_TOKENS = 4
 
 _cache_dir = Path(tempfile.gettempdir()) / "botgpt-encodings"
 
@@ -41,8 +39,8 @@ def count(text: str, encoding: str = DEFAULT_ENCODING) -> int:
 
 
 def estimate(text: str, model: Model) -> int:
-    """How many tokens a message takes of the model's window; rather too many than too few."""
-    return math.ceil(count(text, model.encoding) * model.token_margin) + MESSAGE_TOKENS
+    """How many tokens the text takes of the model's window; rather too many than too few."""
+    return math.ceil(count(text, model.encoding) * model.token_margin)
 
 
 def _slices(text: str) -> Iterator[str]:

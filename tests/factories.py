@@ -1,16 +1,17 @@
 """Small makers of what tests need."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from asgiref.sync import async_to_sync
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from botgpt.accounts.models import User
-from conversations.models import Conversation
+from conversations.models import Citation, Conversation, Message
 from documents.ingestion import ingest
 from documents.models import Document
 
@@ -49,8 +50,14 @@ def make_conversation(user: User, **fields: Any) -> Conversation:
     conversation, _, answer = Conversation.objects.open(
         user=user, content="Hello there", documents=documents, **fields
     )
-    answer.complete("Hello.", [])
+    complete(answer, "Hello.")
     return conversation
+
+
+def complete(answer: Message, content: str, citations: Sequence[Citation] = ()) -> None:
+    """The answer as if a model had given it."""
+    answer.status = Message.Status.COMPLETED
+    answer.settle(content, citations)
 
 
 def upload(api: Client, content: bytes, *, name: str = "museum.txt", **fields: Any) -> Any:
@@ -59,7 +66,24 @@ def upload(api: Client, content: bytes, *, name: str = "museum.txt", **fields: A
 
 
 def post(api: Client, path: str, body: Any = None, **headers: str) -> Any:
-    return api.post(f"/api/v1{path}", json.dumps(body), "application/json", headers=headers)
+    """Posts JSON. A stream is read to its end, in the event loop that it was begun in."""
+    return call(api, "POST", path, json.dumps(body), **headers)
+
+
+def call(api: Client, method: str, path: str, body: str = "", **headers: str) -> Any:
+    """A call from within one event loop, as a server makes it; a stream is read to its end."""
+
+    async def within_one_loop() -> Any:
+        client = AsyncClient(raise_request_exception=api.raise_request_exception)
+        client.cookies = api.cookies
+        response = await client.generic(
+            method, f"/api/v1{path}", body, "application/json", headers=headers
+        )
+        if response.streaming:
+            response.sent = b"".join([part async for part in response.streaming_content])
+        return response
+
+    return async_to_sync(within_one_loop)()
 
 
 def patch(api: Client, path: str, body: Any) -> Any:
@@ -73,12 +97,11 @@ def get(api: Client, path: str, **headers: str) -> Any:
 def events_of(response: Any) -> list[tuple[str, str, Any]]:
     """The (id, event, data) of a streamed response."""
 
-    async def read() -> bytes:
-        return b"".join([part async for part in response.streaming_content])
-
-    text = async_to_sync(read)().decode()
+    text = response.sent.decode()
     found = []
     for block in text.strip().split("\n\n"):
+        if block.startswith(":"):  # keeps the connection alive
+            continue
         fields = dict(line.split(": ", 1) for line in block.splitlines())
         found.append((fields["id"], fields["event"], json.loads(fields["data"])))
     return found

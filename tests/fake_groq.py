@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,10 +26,10 @@ USAGE = {
 
 @dataclass
 class Received:
-    """One request as it came."""
+    """One request as it came; names of headers are found in any case."""
 
     path: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: dict[str, Any]
 
 
@@ -163,6 +163,27 @@ def stopped_early() -> Reply:
     return reply
 
 
+def thinking() -> Reply:
+    """A reasoning model: its thoughts come before the answer, in a field of their own."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        if not request.body.get("stream"):
+            said = {"role": "assistant", "content": "Yes.", "reasoning": "Let me think."}
+            choice = {"index": 0, "message": said, "finish_reason": "stop"}
+            handler.send_json(200, _body(request, "chat.completion", [choice], usage=USAGE))
+            return
+        handler.start_events()
+        for thought in ("Let ", "me ", "think."):
+            handler.send_event(_chunk(request, {"reasoning": thought, "channel": "analysis"}))
+        handler.send_event(_chunk(request, {"content": "Yes."}))
+        last = _chunk(request, {}, "stop")
+        handler.send_event(last | {"x_groq": {"id": "req_1", "usage": USAGE}})
+        handler.send_line("data: [DONE]")
+        handler.end_events()
+
+    return reply
+
+
 def usage_apart() -> Reply:
     """A stream with its usage where OpenAI's API puts it: in a last chunk without choices."""
 
@@ -205,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """The only method of the chat API."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        received = Received(self.path, dict(self.headers), body)
+        received = Received(self.path, self.headers, body)
         with self.server.lock:
             self.server.received.append(received)
             reply = self.server.replies.popleft() if self.server.replies else echo
@@ -275,6 +296,12 @@ class Server(ThreadingHTTPServer):
         self.replies: deque[Reply] = deque()
         self.received: list[Received] = []
         self.hung_up = threading.Event()
+        self.connections = 0
+
+    def process_request(self, *args: Any) -> None:
+        """Counts the connections."""
+        self.connections += 1
+        super().process_request(*args)
 
 
 @dataclass

@@ -22,9 +22,13 @@ from botgpt.accounts.models import APIKey, User
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request may act for: its owner, or any user where `owner` is None."""
+    """Whom a request may act for: its owner, or any user where `owner` is None.
+
+    `key_id` is that of the API key, where the caller showed one.
+    """
 
     owner: User | None
+    key_id: UUID | None = None
 
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
@@ -71,7 +75,7 @@ class CallerAuthentication(BaseAuthentication):
         if key is None:
             raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
         key.touch()
-        return key.owner or AnonymousUser(), Caller(owner=key.owner)
+        return key.owner or AnonymousUser(), Caller(owner=key.owner, key_id=key.pk)
 
     def authenticate_header(self, request: Request) -> str:
         """Makes an unknown caller a 401 instead of a 403."""

@@ -26,7 +26,21 @@ class UserManager(DjangoUserManager["User"]):
         return user
 
 
-class User(AbstractUser):
+class Budgeted(models.Model):
+    """Whoever may spend so much; an empty budget is none."""
+
+    daily_tokens = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Tokens a day (UTC), prompts and answers together."
+    )
+    monthly_tokens = models.PositiveBigIntegerField(null=True, blank=True)
+    daily_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    monthly_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class User(Budgeted, AbstractUser):
     """A person: staff of the admin, or a user of the calling product known by UUID."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -57,7 +71,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class APIKey(models.Model):
+class APIKey(Budgeted):
     """A secret that acts for its owner; a service key has none and may act for any user."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

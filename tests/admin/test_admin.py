@@ -11,7 +11,14 @@ from django.test.utils import CaptureQueriesContext
 from botgpt.accounts.models import APIKey, User
 from conversations.models import Citation, Conversation, Feedback, Message
 from documents.models import Document
-from tests.factories import make_conversation, make_document, make_pending, make_user, post
+from tests.factories import (
+    complete,
+    make_conversation,
+    make_document,
+    make_pending,
+    make_user,
+    post,
+)
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -78,7 +85,7 @@ def cited_answer(user, document, quote="Closed on Mondays."):
         quote=quote,
         score=2.5,
     )
-    answer.complete("On Mondays [1].", [citation])
+    complete(answer, "On Mondays [1].", [citation])
     return conversation
 
 
@@ -296,7 +303,9 @@ def test_a_citation_outlives_its_document(admin_client, user):
 def test_a_transcript_shows_failed_and_pending_answers(admin_client, user):
     conversation = make_conversation(user)
     _, answer = conversation.ask("And on Sundays?")
-    answer.mark_failed("model_unavailable", "The model did not answer.", "It is")
+    answer.status, answer.error_code = "failed", "model_unavailable"
+    answer.error = "The model did not answer."
+    answer.settle("It is")
     conversation.ask("And on Tuesdays?")
 
     html = change_page(admin_client, conversation)
@@ -329,7 +338,7 @@ def test_a_transcript_costs_the_same_queries_however_long(admin_client, user):
         change_page(admin_client, conversation)
     for _ in range(10):
         _, answer = conversation.ask("Again?")
-        answer.complete("Yes.", [])
+        complete(answer, "Yes.", [])
 
     with CaptureQueriesContext(connection) as long:
         change_page(admin_client, conversation)

@@ -52,6 +52,28 @@ def test_the_model_sees_the_history_in_order(api, conversation, groq):
     ]
 
 
+def test_a_prompt_begins_with_the_one_before_it_however_long_the_conversation(
+    api, conversation, groq
+):
+    Message.objects.bulk_create(
+        Message(
+            conversation=conversation,
+            position=position,
+            role="assistant" if position % 2 else "user",
+            content=f"Message {position}",
+            status="completed",
+        )
+        for position in range(2, 230)
+    )
+
+    for question in ("First?", "Second?"):
+        assert ask(api, conversation, question).status_code == 201
+
+    first, second = (request.body["messages"] for request in groq.received)
+    assert len(first) > 100
+    assert second[: len(first)] == first
+
+
 def test_history_that_does_not_fit_is_left_out_and_told(api, conversation, groq, settings):
     settings.CONTEXT_TOKENS, settings.ANSWER_TOKENS = 1200, 200
     ask(api, conversation, "word " * 700)
@@ -60,8 +82,10 @@ def test_history_that_does_not_fit_is_left_out_and_told(api, conversation, groq,
 
     sent = groq.received[-1].body["messages"]
     assert sent[-1]["content"] == "Newest?"
-    assert answer["context"]["history_left_out"] == 4 - answer["context"]["history_kept"] > 0
-    assert len(sent) == 2 + answer["context"]["history_kept"]
+    history = answer["context"]["history"]
+    assert history["left_out"] == 4 - history["kept"] > 0
+    assert history["reason"] == "over_budget"
+    assert len(sent) == 2 + history["kept"]
 
 
 def test_a_question_longer_than_the_window_is_told(api, conversation, groq, settings):

@@ -84,8 +84,8 @@ def test_passages_that_the_prompt_had_no_room_for_are_told(api, user, settings, 
     answer = ask(api, conversation, "Which green colour has the ticket of this kind of event?")
 
     outcomes = [one["outcome"] for one in trace_of(api, conversation, answer).json()["candidates"]]
-    assert answer["context"]["passages_left_out"] == outcomes.count("budget") > 0
-    assert answer["context"]["passages_kept"] == outcomes.count("kept") > 0
+    assert answer["context"]["passages"]["left_out"] == outcomes.count("budget") > 0
+    assert answer["context"]["passages"]["kept"] == outcomes.count("kept") > 0
 
 
 def test_nothing_found_leaves_a_trace_too(api, conversation):

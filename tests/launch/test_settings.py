@@ -9,7 +9,7 @@ import pytest
 
 from tests.launch.test_launch import ROOT
 
-READ = re.compile(r'env\.(?:text|integer|boolean|names)\(\s*"([A-Z_]+)"')
+READ = re.compile(r'env\.(?:text|integer|choice|boolean|names|choice)\(\s*"([A-Z_]+)"')
 
 
 def documented():
@@ -47,7 +47,7 @@ def check(**variables):
         ("DATABASE_URL", "mysql://x"),
         ("ANSWER_TOKENS", "99999999"),
         ("GROQ_MODEL", "gpt-4"),
-        ("GROQ_REWRITE_MODEL", "gpt-4"),
+        ("GROQ_SMALL_MODEL", "gpt-4"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

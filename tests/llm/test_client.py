@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -10,12 +11,12 @@ import pytest
 
 from llm import errors
 from llm.client import GroqClient
-from llm.messages import ChatMessage, Completion, Delta, Usage
+from llm.messages import ChatMessage, Completion, Delta, Sampling, Usage
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
 
 ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi")]
-OPTIONS = {"model": "llama-3.1-8b-instant", "max_tokens": 50}
+OPTIONS = {"models": ["llama-3.1-8b-instant"], "max_tokens": 50}
 
 
 @pytest.fixture
@@ -29,15 +30,20 @@ def client(groq, **options):
     return GroqClient("gsk_test", **options)
 
 
-def complete(client):
-    return asyncio.run(client.complete(ASKED, **OPTIONS))
+def complete(client, **options):
+    return asyncio.run(client.complete(ASKED, **OPTIONS | options))
 
 
-def stream(client):
+def stream(client, **options):
     async def collect():
-        return [part async for part in client.stream(ASKED, **OPTIONS)]
+        return [part async for part in client.stream(ASKED, **OPTIONS | options)]
 
     return asyncio.run(collect())
+
+
+def streamed(client, **options):
+    """The whole answer of a stream."""
+    return stream(client, **options)[-1]
 
 
 def test_a_completion_has_text_usage_and_reason(groq):
@@ -62,15 +68,118 @@ def test_a_stream_is_deltas_and_then_the_whole(groq):
 
     *deltas, last = stream(client(groq))
 
-    assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
+    assert "".join(delta.text for delta in deltas) == "One two three."
     assert isinstance(last, Completion)
     assert (last.text, last.usage) == ("One two three.", Usage(100, 20, 64))
+
+
+def test_each_piece_of_a_stream_is_told_as_it_comes(groq):
+    groq.script(fake_groq.answer("One two three.", delay=0.1))
+
+    *deltas, _ = stream(client(groq))
+
+    assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_what_a_model_thinks_is_no_part_of_its_answer(groq, ask):
+    groq.script(fake_groq.thinking())
+
+    assert ask(client(groq)).text == "Yes."
 
 
 def test_a_stream_may_tell_its_usage_where_openai_does(groq):
     groq.script(fake_groq.usage_apart())
 
     assert stream(client(groq))[-1].usage == Usage(100, 20, 64)
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_only_what_is_set_of_the_sampling_is_sent(groq, ask):
+    chosen = Sampling(temperature=0.0, top_p=0.9, stop=("END",), seed=7, reasoning_effort="low")
+    model = "openai/gpt-oss-20b"
+
+    ask(client(groq))
+    ask(client(groq), models=[model], sampling=chosen)
+
+    plain, full = (set(request.body) - {"stream"} for request in groq.received)
+    assert plain == {"messages", "model", "max_completion_tokens"}
+    assert full == plain | {"temperature", "top_p", "stop", "seed", "reasoning_effort"}
+    body = groq.received[1].body
+    assert [body["temperature"], body["top_p"], body["stop"], body["seed"]] == [0, 0.9, ["END"], 7]
+    assert (body["reasoning_effort"], body["model"]) == ("low", model)
+
+
+def test_a_model_that_does_not_reason_is_sent_no_effort(groq):
+    complete(client(groq), sampling=Sampling(reasoning_effort="high"))
+
+    assert "reasoning_effort" not in groq.received[0].body
+
+
+@pytest.mark.parametrize(
+    ("bound", "chosen", "sent"), [(50, None, 50), (50, 20, 20), (50, 80, 50), (10**6, None, 65_536)]
+)
+def test_an_answer_keeps_to_the_lowest_bound(groq, bound, chosen, sent):
+    sampling = Sampling(max_completion_tokens=chosen)
+
+    complete(client(groq), models=["openai/gpt-oss-20b"], max_tokens=bound, sampling=sampling)
+
+    assert groq.received[0].body["max_completion_tokens"] == sent
+
+
+WANTED, SUBSTITUTE, LAST = "llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b"
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (fake_groq.error(503), "model_overloaded"),
+        (fake_groq.error(498), "model_overloaded"),
+        (fake_groq.error(404), "model_gone"),
+        (fake_groq.error(429, {"Retry-After": "600"}), "model_rate_limited"),
+    ],
+)
+def test_another_model_stands_in_for_one_that_cannot_answer(groq, ask, reply, code, caplog):
+    groq.script(reply)
+
+    completion = ask(client(groq), models=[WANTED, SUBSTITUTE, LAST])
+
+    assert (completion.model, completion.text) == (SUBSTITUTE, "You asked: Hi")
+    assert [request.body["model"] for request in groq.received] == [WANTED, SUBSTITUTE]
+    [record] = [one for one in caplog.records if one.message == "model fallback"]
+    assert (record.model, record.substitute, record.code) == (WANTED, SUBSTITUTE, code)
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_where_every_model_fails_the_error_is_that_of_the_wanted_one(groq, ask):
+    groq.script(fake_groq.error(429, {"Retry-After": "600"}), *[fake_groq.error(503)] * 2)
+
+    with pytest.raises(errors.RateLimited):
+        ask(client(groq), models=[WANTED, SUBSTITUTE, LAST])
+    assert len(groq.received) == 3
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_an_error_that_another_model_would_share_ends_the_search(groq, ask):
+    groq.script(fake_groq.error(503), fake_groq.error(401))
+
+    with pytest.raises(errors.Overloaded):
+        ask(client(groq), models=[WANTED, SUBSTITUTE, LAST])
+    assert len(groq.received) == 2
+
+
+def test_no_other_model_continues_a_stream_that_has_begun(groq):
+    groq.script(fake_groq.cut(2))
+
+    with pytest.raises(errors.BadUpstreamAnswer):
+        stream(client(groq), models=[WANTED, SUBSTITUTE])
+    assert len(groq.received) == 1
+
+
+def test_an_alias_is_asked_for_by_the_name_that_is_served(groq):
+    assert complete(client(groq), models=["llama-3.1-70b-versatile"]).model == WANTED
+    assert groq.received[0].body["model"] == WANTED
 
 
 FAILURES = [
@@ -211,7 +320,51 @@ def test_one_client_serves_several_event_loops_and_lets_go_of_those_that_ended(g
     assert {asyncio.run(ask()).text for _ in range(5)} == {"You asked: Hi"}
     gc.collect()
     assert sum(loop() is not None for loop in loops) <= 1
-    assert "exception" not in caplog.text  # asyncio's log of a closing that failed
+    assert not caplog.records  # asyncio's log of what was left open, or failed to close
+
+
+def test_a_loop_that_ends_without_closing_anything_leaves_nothing_open(groq, caplog):
+    async def ask(client):
+        return await client.complete(ASKED, **OPTIONS)
+
+    shared, loop = client(groq), asyncio.new_event_loop()
+    loop.run_until_complete(ask(shared))
+    loop.close()
+    del shared
+    gc.collect()
+
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_many_streams_run_at_once(groq):
+    many = 150  # both transports have a limit of 100 connections by themselves
+    together = threading.Barrier(many, timeout=20)
+
+    def reply(handler, request):
+        together.wait()
+        fake_groq.answer("ok")(handler, request)
+
+    groq.script(*[reply] * many)
+    shared = client(groq, timeout=20)
+
+    async def last(client):
+        return [part async for part in client.stream(ASKED, **OPTIONS)][-1]
+
+    async def all_at_once():
+        return await asyncio.gather(*(last(shared) for _ in range(many)))
+
+    assert {completion.text for completion in asyncio.run(all_at_once())} == {"ok"}
+
+
+def test_a_connection_serves_one_answer_after_another(groq):
+    shared = client(groq)
+
+    async def ask_twice():
+        for _ in range(2):
+            assert [part async for part in shared.stream(ASKED, **OPTIONS)]
+
+    asyncio.run(ask_twice())
+    assert groq.server.connections == 1
 
 
 def test_leaving_a_stream_stops_the_model(groq):

@@ -1,0 +1,117 @@
+"""What the calls have in common that end in an answer of the model."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from rest_framework.exceptions import NotFound
+from rest_framework.response import Response
+
+from conversations import live
+from conversations.asynchronous import AsyncAPIView, EventStreamRenderer
+from conversations.bodies import turn_body
+from conversations.database import in_database
+from conversations.live import LiveAnswer, Stop
+from conversations.models import Conversation, Message
+from conversations.models.conversation import Asking
+from conversations.serializers import AskingSerializer
+from conversations.streaming import event_stream
+from conversations.turn import Turn
+from documents.exceptions import DocumentsNotReady
+from documents.models import Document
+from documents.views import Scoped
+
+# How many of the documents that cannot be read a refusal names.
+FAILED_NAMED = 3
+POLL_SECONDS = 0.2
+
+
+class Answering(Scoped, AsyncAPIView):
+    """A call that ends in an answer of the model."""
+
+    async def answer(
+        self, begin: Callable[[], Turn], *, stream: bool, opened: bool = False
+    ) -> HttpResponseBase:
+        """The answer as one body, or as events where the client asked for them.
+
+        `begin` saves question and answer to come. It is called again for a while where it raises
+        that the documents are still being read.
+        """
+        answer = live.answers().start(await _begun(begin))
+        if stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
+            return event_stream(answer, opened=opened)
+        await _heard(answer)
+        return Response(await in_database(turn_body, answer.turn, opened), 201)
+
+    async def answer_message(
+        self,
+        asked: AskingSerializer,
+        ask: Callable[[Conversation, Asking], tuple[Message, Message]],
+    ) -> HttpResponseBase:
+        """The answer in an existing conversation. `ask` may raise Message.DoesNotExist."""
+        asked.is_valid(raise_exception=True)
+
+        def begin() -> Turn:
+            conversation = self.find_conversation(self.kwargs["pk"])
+            if conversation.mode == Conversation.Mode.GROUNDED_RAG:
+                require_read(conversation.searched_documents())
+            try:
+                question, answer = ask(conversation, self.asking(conversation, asked.options()))
+            except Message.DoesNotExist as error:
+                raise NotFound() from error
+            return Turn(conversation, question, answer)
+
+        return await self.answer(begin, stream=asked.validated_data["stream"])
+
+    def asking(self, conversation: Any, options: dict[str, Any] | None = None) -> Asking:
+        """How the caller asks: with these options, by this process, and who pays."""
+        payers = (self.caller.key_id,) if self.caller.key_id else ()
+        return Asking(options, live.sign_of_life(), payers)
+
+    def find_conversation(self, pk: UUID) -> Conversation:
+        """One that the caller may see, else a 404."""
+        visible = Conversation.objects.visible_to(self.user_scope())
+        found: Conversation = get_object_or_404(visible, pk=pk)
+        return found
+
+
+def require_read(documents: QuerySet[Document]) -> None:
+    """Raises DocumentsNotReady where one is still being read, or none can be answered from."""
+    there = list(documents.values_list("status", "name", "error"))
+    failed = [f"{name}: {why}" for status, name, why in there if status == Document.Status.FAILED]
+    if len(failed) == len(there):
+        more = [f"And {len(failed) - FAILED_NAMED} more."] if len(failed) > FAILED_NAMED else []
+        advice = "There is no document to answer from: upload one that can be read, then ask."
+        raise DocumentsNotReady(" ".join([advice, *failed[:FAILED_NAMED], *more]))
+    unfinished = (Document.Status.PENDING, Document.Status.PROCESSING)
+    if any(status in unfinished for status, _, _ in there):
+        raise DocumentsNotReady(
+            "The documents are still being read: try again in a moment.", may_pass=True
+        )
+
+
+async def _begun(begin: Callable[[], Turn]) -> Turn:
+    deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
+    while True:
+        try:
+            return await in_database(begin)
+        except DocumentsNotReady as error:
+            if not error.may_pass or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _heard(answer: LiveAnswer) -> None:
+    """Waits for the answer's end. Where the client leaves, it goes on or ends, as is set."""
+    try:
+        await answer.wait()
+    except asyncio.CancelledError:
+        if settings.ON_DISCONNECT == "stop":
+            answer.stop(Stop.CANCELLED)
+        raise

@@ -1,0 +1,34 @@
+"""Database work of async code."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from asgiref.sync import SyncToAsync, sync_to_async
+from django.conf import settings
+from django.db import connections
+
+T = TypeVar("T")
+
+# As many as there are connections: a thread more would only wait for one.
+THREADS = ThreadPoolExecutor(settings.DATABASE_POOL_SIZE, thread_name_prefix="database")
+
+
+async def in_database(function: Callable[..., T], *args: object) -> T:
+    """Runs `function` in a thread, and gives its database connection back when it is done.
+
+    In a server that is one of a few threads which all requests share, so that an answer under way
+    holds neither thread nor connection. In a command it is the command's own thread.
+    """
+
+    def call() -> T:
+        try:
+            return function(*args)
+        finally:
+            for connection in connections.all(initialized_only=True):
+                if not connection.in_atomic_block:
+                    connection.close_if_unusable_or_obsolete()
+
+    if SyncToAsync.thread_sensitive_context.get(None) is None:
+        return await sync_to_async(call)()
+    return await sync_to_async(call, thread_sensitive=False, executor=THREADS)()

@@ -1,0 +1,266 @@
+"""Answers under way in this process: each goes on by itself, whoever listens or leaves.
+
+The model's words reach listeners joined: the first at once, later ones after a pause that grows
+with the number of answers, because sending costs more than waiting. Every so often the words of all
+answers together are saved in one statement, which brings back the wish to stop any of them.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from enum import Enum
+from functools import cache, partial
+from os import getpid
+from uuid import UUID
+
+from django.db import DatabaseError, connection
+from uuid_utils.compat import uuid7
+
+from conversations.database import in_database
+from conversations.models import Message, WebProcess
+from conversations.turn import Plan, Turn
+from llm.messages import Completion, Delta
+
+logger = logging.getLogger(__name__)
+
+# Seconds. The pause between pieces is this for each answer under way, within bounds: a reader sees
+# no step below a tenth of a second or so, and a thousand answers want fewer, larger pieces.
+PAUSE_AN_ANSWER = 0.0005
+SHORTEST_PAUSE = 0.02
+LONGEST_PAUSE = 0.25
+# How much of an answer a process that dies may take with it.
+SAVE_SECONDS = 0.25
+SIGN_OF_LIFE_SECONDS = 2.0
+
+# Pieces of answers that still are to come; of one that ended meanwhile nothing is kept.
+SAVE_PIECES = """
+INSERT INTO conversations_streamedtext (message_id, start, text)
+SELECT piece.id, piece.start, piece.text
+FROM unnest(%(ids)s::uuid[], %(starts)s::int[], %(texts)s::text[]) AS piece(id, start, text)
+JOIN conversations_message AS message ON message.id = piece.id AND message.status = 'pending'
+ON CONFLICT DO NOTHING
+"""
+
+
+class Stop(Enum):
+    """Why an answer is ended before its end."""
+
+    CANCELLED = Message.Status.CANCELLED
+    SHUTDOWN = Message.Status.INTERRUPTED
+
+
+@cache
+def _process_id(pid: int) -> UUID:
+    """An id for each process; one that is forked has its own."""
+    return uuid7()
+
+
+def process_id() -> UUID:
+    """The id under which this process answers."""
+    return _process_id(getpid())
+
+
+class LiveAnswer:
+    """One answer under way: what was said so far, and how it ended."""
+
+    def __init__(self, turn: Turn, everyone: "LiveAnswers") -> None:
+        self.turn, self.everyone = turn, everyone
+        self.said = ""
+        self.saved = 0
+        self.searched = self.ended = False
+        self.error: BaseException | None = None
+        self.why_stopped: Stop | None = None
+        self.listeners = 0
+        self._begun = self._saving = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self.task = asyncio.create_task(self._run())
+
+    async def changed(self) -> None:
+        """Returns when there is more to tell."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    def wake(self) -> None:
+        """Lets listeners see what has changed."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    async def wait(self) -> None:
+        """Returns when the answer is saved. Raises as the API tells where it failed."""
+        while not self.ended:
+            await self.changed()
+        if self.error is not None:
+            raise self.turn.told(self.error) from self.error
+
+    def stop(self, why: Stop) -> None:
+        """Ends the answer now, with what was said; one that is being saved is whole already."""
+        if self.why_stopped is None and not self._saving and not self.ended:
+            self.why_stopped = why
+            if self._begun:  # a task cancelled before its first step would settle nothing
+                self.task.cancel()
+
+    async def _run(self) -> None:
+        self._begun = True
+        try:
+            if self.why_stopped:
+                raise asyncio.CancelledError
+            plan, completion = await self._ask()
+            self._saving = True
+            await in_database(self.turn.save, plan, completion, self.said)
+        except asyncio.CancelledError:
+            why = self.why_stopped or Stop.SHUTDOWN
+            self._saving = True
+            await self._settle(partial(self.turn.stop, why.value, self.said))
+        except Exception as error:
+            self.error = error
+            await self._settle(partial(self.turn.fail, error, self.said))
+        finally:
+            self.ended = True
+            self.everyone.forget(self)
+            self.wake()
+
+    async def _ask(self) -> tuple[Plan, Completion]:
+        """The model's answer, whose text is in `said` by then."""
+        plan = await self.turn.prepare()
+        self.searched = True
+        self.wake()
+        marks = self.turn.marks
+        completion: Completion | None = None
+        async for part in plan.responder.stream(
+            plan.messages, models=plan.models, max_tokens=plan.max_tokens, sampling=plan.sampling
+        ):
+            if isinstance(part, Delta):
+                self._say(marks.feed(part.text))
+            else:
+                completion = part
+        assert completion is not None  # a stream that ends without one raises
+        self._say(marks.rest())
+        return plan, completion
+
+    def _say(self, text: str) -> None:
+        if not text:
+            return
+        if self.said:
+            self.everyone.spoke(self)
+        else:
+            self.wake()
+        self.said += text
+
+    async def _settle(self, settle: Callable[[], None]) -> None:
+        """Saves how it ended; where even that fails, the answer is found to be an orphan later."""
+        try:
+            await in_database(settle)
+        except Message.DoesNotExist:
+            pass  # deleted meanwhile
+        except Exception as error:
+            self.error = self.error or error
+            logger.exception("ending an answer failed", extra={"answer": self.turn.answer.pk})
+
+
+class LiveAnswers:
+    """All answers under way in one event loop: a server has one."""
+
+    def __init__(self) -> None:
+        self._answers: dict[UUID, LiveAnswer] = {}
+        self._spoke: set[LiveAnswer] = set()
+        self._wakes: asyncio.Task[None] | None = None
+        self._saves: asyncio.Task[None] | None = None
+
+    def start(self, turn: Turn) -> LiveAnswer:
+        """Begins to answer."""
+        answer = LiveAnswer(turn, self)
+        self._answers[turn.answer.pk] = answer
+        if self._wakes is None or self._wakes.done():
+            self._wakes = asyncio.create_task(self._wake_speakers())
+        if self._saves is None or self._saves.done():
+            self._saves = asyncio.create_task(self._save_all())
+        return answer
+
+    def find(self, answer_id: UUID) -> LiveAnswer | None:
+        """The answer of that id where it is under way here."""
+        return self._answers.get(answer_id)
+
+    def forget(self, answer: LiveAnswer) -> None:
+        """It has ended."""
+        self._answers.pop(answer.turn.answer.pk, None)
+        self._spoke.discard(answer)
+
+    def spoke(self, answer: LiveAnswer) -> None:
+        """It has more to tell, at the next pause."""
+        self._spoke.add(answer)
+
+    async def finish(self, seconds: float) -> None:
+        """Lets answers end by themselves for so long, then saves them as interrupted."""
+        tasks = [answer.task for answer in self._answers.values()]
+        if not tasks:
+            return
+        logger.info("waiting for answers", extra={"answers": len(tasks)})
+        await asyncio.wait(tasks, timeout=seconds)
+        for answer in list(self._answers.values()):
+            answer.stop(Stop.SHUTDOWN)
+        await asyncio.wait(tasks, timeout=seconds)
+
+    async def _wake_speakers(self) -> None:
+        while self._answers:
+            pause = PAUSE_AN_ANSWER * len(self._answers)
+            await asyncio.sleep(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause)))
+            spoke, self._spoke = self._spoke, set()
+            for answer in spoke:
+                answer.wake()
+
+    async def _save_all(self) -> None:
+        while self._answers:
+            await asyncio.sleep(SAVE_SECONDS)
+            pieces = [(one, one.saved, one.said[one.saved :]) for one in self._answers.values()]
+            rows = [(one.turn.answer.pk, start, text) for one, start, text in pieces if text]
+            try:
+                to_cancel = await in_database(_save_pieces, rows)
+            except DatabaseError:
+                # The words are still here: they are saved with the next ones.
+                logger.warning("saving answers under way failed", exc_info=True)
+                continue
+            for one, start, text in pieces:
+                one.saved = start + len(text)
+            for answer_id in to_cancel:
+                if answer := self.find(answer_id):
+                    answer.stop(Stop.CANCELLED)
+
+
+_by_loop: dict[asyncio.AbstractEventLoop, LiveAnswers] = {}
+
+
+def answers() -> LiveAnswers:
+    """Those of the running event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _by_loop:
+        for closed in [known for known in _by_loop if known.is_closed()]:
+            del _by_loop[closed]
+        _by_loop[loop] = LiveAnswers()
+    return _by_loop[loop]
+
+
+_last_sign: dict[UUID, float] = {}
+
+
+def sign_of_life() -> UUID:
+    """The id of this process, of which the database has been told lately that it lives."""
+    own = process_id()
+    if time.monotonic() - _last_sign.get(own, 0.0) > SIGN_OF_LIFE_SECONDS:
+        WebProcess.sign_of_life(own)
+        _last_sign[own] = time.monotonic()
+    return own
+
+
+def _save_pieces(rows: list[tuple[UUID, int, str]]) -> list[UUID]:
+    """Saves pieces of answers; returns the answers that somebody wants to stop."""
+    sign_of_life()
+    if rows:
+        ids, starts, texts = map(list, zip(*rows, strict=True))
+        with connection.cursor() as cursor:
+            cursor.execute(SAVE_PIECES, {"ids": ids, "starts": starts, "texts": texts})
+    wanted = Message.objects.filter(status=Message.Status.PENDING, cancel_requested=True)
+    return list(wanted.values_list("pk", flat=True))

@@ -1,0 +1,21 @@
+"""Conversations as trees of messages, what answers rest on, and what they cost."""
+
+from conversations.models.conversation import Conversation, ConversationDocument
+from conversations.models.evidence import Citation, Retrieval
+from conversations.models.feedback import Feedback
+from conversations.models.message import Message, StreamedText
+from conversations.models.process import WebProcess
+from conversations.models.usage import Spending, UsageEntry
+
+__all__ = [
+    "Citation",
+    "Conversation",
+    "ConversationDocument",
+    "Feedback",
+    "Message",
+    "Retrieval",
+    "Spending",
+    "StreamedText",
+    "UsageEntry",
+    "WebProcess",
+]

@@ -1,0 +1,371 @@
+"""Conversations: what they answer from, and how their trees of messages grow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
+from django.db import connection, models, transaction
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
+from conversations.models.message import Message
+from documents.models import Document
+
+TITLE_CHARS = 200
+TITLE_WORDS = 10
+
+# The messages above a message, itself, and below it the newest child of each.
+PATH = """
+WITH RECURSIVE above AS (
+    SELECT id, parent_id FROM conversations_message WHERE id = %(message)s
+    UNION ALL
+    SELECT parent.id, parent.parent_id
+    FROM above JOIN conversations_message AS parent ON parent.id = above.parent_id
+), below AS (
+    SELECT %(message)s::uuid AS id
+    UNION ALL
+    SELECT child.id FROM below, LATERAL (
+        SELECT id FROM conversations_message WHERE parent_id = below.id ORDER BY id DESC LIMIT 1
+    ) AS child
+)
+SELECT id FROM above UNION SELECT id FROM below
+"""
+
+# All that follows a message moves up by one, for when it is deleted.
+MOVE_UP = """
+WITH RECURSIVE below AS (
+    SELECT id FROM conversations_message WHERE parent_id = %(message)s
+    UNION ALL
+    SELECT child.id
+    FROM below JOIN conversations_message AS child ON child.parent_id = below.id
+)
+UPDATE conversations_message SET position = position - 1 WHERE id IN (SELECT id FROM below)
+"""
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    """Sets of conversations."""
+
+    def visible_to(self, user_id: UUID | None) -> "ConversationQuerySet":
+        """One user's conversations; everyone's where no user is named."""
+        return self if user_id is None else self.filter(user_id=user_id)
+
+    def with_message_count(self) -> "ConversationQuerySet":
+        """Adds `message_count` by a subquery, so that it joins with other counts."""
+        shown = Message.objects.filter(conversation=OuterRef("pk"), active=True)
+        rows = shown.order_by().values("conversation")
+        count = Subquery(rows.annotate(n=Count("pk")).values("n"))
+        return self.annotate(message_count=Coalesce(count, 0))
+
+    def open(
+        self,
+        *,
+        user: Any,
+        content: str,
+        documents: Sequence[Document],
+        asking: "Asking | None" = None,
+        **fields: Any,
+    ) -> tuple["Conversation", Message, Message]:
+        """A new conversation with its first question and the answer to come."""
+        given = fields.pop("title", "")
+        title = given or " ".join(content.split()[:TITLE_WORDS])
+        with transaction.atomic():
+            conversation = self.create(
+                user=user,
+                title=title[:TITLE_CHARS],
+                title_due=not given and bool(settings.GROQ_API_KEY),
+                all_documents=not documents,
+                **fields,
+            )
+            if documents:
+                conversation.documents.set(documents)
+            question, answer = conversation.add_turn(None, 0, content, asking or Asking())
+        return conversation, question, answer
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How an answer is asked for: its options, the process that gives it, and who pays."""
+
+    sampling: dict[str, Any] | None = None
+    process: UUID | None = None
+    charged_to: tuple[UUID, ...] = ()
+
+
+class Conversation(models.Model):
+    """A conversation of one user with a model."""
+
+    class Mode(models.TextChoices):
+        """What answers may rest on."""
+
+        OPEN_CHAT = "open_chat", "open chat"
+        GROUNDED_RAG = "grounded_rag", "grounded in documents"
+
+    class Grounding(models.TextChoices):
+        """What becomes of a grounded question that the documents do not answer."""
+
+        STRICT = "strict", "refused"
+        PREFER = "prefer", "answered from general knowledge, and said so"
+
+    class Rewriting(models.TextChoices):
+        """How the search of a follow-up learns what the conversation is about."""
+
+        OFF = "off", "not at all"
+        TERMS = "terms", "by the words of the turns before"
+        MODEL = "model", "by a small model; by words where there is none"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations"
+    )
+    mode = models.CharField(max_length=20, choices=Mode, default=Mode.OPEN_CHAT)
+    title = models.CharField(max_length=TITLE_CHARS)
+    model = models.CharField(max_length=100)
+    system_prompt = models.TextField(blank=True)
+    grounding = models.CharField(
+        max_length=10,
+        choices=Grounding,
+        default=Grounding.STRICT,
+        help_text="What becomes of a question that the documents do not answer.",
+    )
+    query_rewriting = models.CharField(
+        max_length=10,
+        choices=Rewriting,
+        default=Rewriting.MODEL,
+        help_text="How the search of a follow-up learns what the conversation is about.",
+    )
+    sampling = models.JSONField(default=dict, blank=True, help_text="Options of its answers.")
+    fallback_models = ArrayField(
+        models.CharField(max_length=100),
+        null=True,
+        blank=True,
+        help_text="Asked in this order where the model cannot answer; empty means the setting's.",
+    )
+    title_due = models.BooleanField(
+        default=False, help_text="Nobody has named it: a model will, after the first answer."
+    )
+    summary_due = models.BooleanField(
+        default=False, help_text="Turns have left the window that the summary does not cover yet."
+    )
+    summary = models.TextField(blank=True, help_text="Of the turns that left the window.")
+    summarised_through = models.UUIDField(
+        null=True, blank=True, help_text="The last message that the summary covers."
+    )
+    archived = models.BooleanField(default=False)
+    # Kept apart from the choice itself: when a chosen document is deleted, the conversation
+    # must not widen to documents that nobody chose.
+    all_documents = models.BooleanField(
+        default=False, help_text="Grounded in all of the user's documents; none was chosen."
+    )
+    documents = models.ManyToManyField(
+        Document, through="ConversationDocument", related_name="conversations", blank=True
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = ConversationQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-updated_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-updated_at", "-id"], name="conversation_of_user"),
+            models.Index(fields=["-updated_at", "-id"], name="conversation_newest"),
+            models.Index(fields=["id"], name="conversation_untitled", condition=Q(title_due=True)),
+            models.Index(fields=["id"], name="conversation_to_fold", condition=Q(summary_due=True)),
+            GinIndex(SearchVector("title", config="simple"), name="conversation_words"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def ask(self, content: str, asking: Asking | None = None) -> tuple[Message, Message]:
+        """Appends a question and the answer to come. Raises AnswerUnderWay."""
+        with transaction.atomic():
+            last = self._lock()
+            position = last.position + 1 if last else 0
+            turn = self.add_turn(last, position, content, asking or Asking())
+            self._touch()
+        return turn
+
+    def add_turn(
+        self, parent: Message | None, position: int, content: str, asking: Asking
+    ) -> tuple[Message, Message]:
+        """A question under `parent` and the answer to come, within a transaction."""
+        question = Message(
+            conversation=self,
+            parent=parent,
+            position=position,
+            role=Message.Role.USER,
+            content=content,
+        )
+        answer = self._answer_to(question, asking)
+        Message.objects.bulk_create([question, answer])
+        return question, answer
+
+    def _answer_to(self, question: Message, asking: Asking) -> Message:
+        """An answer to come, not saved yet."""
+        return Message(
+            conversation=self,
+            parent=question,
+            position=question.position + 1,
+            role=Message.Role.ASSISTANT,
+            status=Message.Status.PENDING,
+            sampling=self.sampling | (asking.sampling or {}),
+            process=asking.process,
+            charged_to=list(asking.charged_to),
+            started_at=timezone.now(),
+        )
+
+    def ask_again(self, answer_id: UUID, asking: Asking | None = None) -> tuple[Message, Message]:
+        """Takes up an answer that was broken off. Raises NothingToRetry unless it is the newest."""
+        asking = asking or Asking()
+        with transaction.atomic():
+            answer = self._lock()
+            if answer is None or answer.pk != answer_id or answer.status not in Message.BROKEN_OFF:
+                raise NothingToRetry()
+            answer.charged_to = list(asking.charged_to)
+            answer.sampling |= asking.sampling or {}
+            answer.begin_again(asking.process)
+        return _question_of(answer), answer
+
+    def regenerate(self, answer_id: UUID, asking: Asking | None = None) -> tuple[Message, Message]:
+        """Another answer beside this one, on the active path from now on.
+
+        Raises Message.DoesNotExist, AnswerUnderWay, or NotThatRole for what is no answer.
+        """
+        with transaction.atomic():
+            self._lock()
+            former = self.messages.select_related("parent").get(pk=answer_id)
+            if former.role != Message.Role.ASSISTANT:
+                raise NotThatRole("Only an answer can be given anew: edit the question instead.")
+            question = _question_of(former)
+            self._show(question)
+            self._leave_from(former.position)
+            answer = self._answer_to(question, asking or Asking())
+            answer.save(force_insert=True)
+            self._touch()
+        return question, answer
+
+    def edit(
+        self, question_id: UUID, content: str, asking: Asking | None = None
+    ) -> tuple[Message, Message]:
+        """The question in other words beside the former, on the active path from now on.
+
+        Raises Message.DoesNotExist, AnswerUnderWay, or NotThatRole for what is no question.
+        """
+        with transaction.atomic():
+            self._lock()
+            former = self.messages.select_related("parent").get(pk=question_id)
+            if former.role != Message.Role.USER:
+                raise NotThatRole("Only a question can be edited: regenerate the answer instead.")
+            if former.parent:
+                self._show(former.parent)
+            self._leave_from(former.position)
+            turn = self.add_turn(former.parent, former.position, content, asking or Asking())
+            self._touch()
+        return turn
+
+    def activate(self, message_id: UUID) -> None:
+        """Makes the branch of this message the active path, down to its newest answer.
+
+        Raises Message.DoesNotExist or AnswerUnderWay.
+        """
+        with transaction.atomic():
+            self._lock()
+            self._show(self.messages.get(pk=message_id))
+            self._touch()
+
+    def delete_message(self, message_id: UUID) -> None:
+        """Deletes one message; what follows it moves up.
+
+        Raises Message.DoesNotExist or AnswerUnderWay.
+        """
+        with transaction.atomic():
+            leaf = self._lock()
+            message = self.messages.get(pk=message_id)
+            self._leave_from(message.position)
+            with connection.cursor() as cursor:
+                cursor.execute(MOVE_UP, {"message": message.pk})
+            message.children.update(parent=message.parent_id)
+            message.delete()
+            if leaf is None or leaf.pk == message.pk:
+                leaf = message.parent or self.messages.filter(position=0).order_by("-pk").first()
+            if leaf is not None:
+                self._show(leaf)
+            self._touch()
+
+    def _show(self, message: Message) -> None:
+        """Makes the path through this message active, by its newest children down to the end."""
+        with connection.cursor() as cursor:
+            cursor.execute(PATH, {"message": message.pk})
+            path = [pk for (pk,) in cursor.fetchall()]
+        # In two steps: no two messages of one position may be active even for a moment.
+        self.messages.filter(active=True).exclude(pk__in=path).update(active=False)
+        self.messages.filter(active=False, pk__in=path).update(active=True)
+
+    def _leave_from(self, position: int) -> None:
+        """Takes the messages from this position on off the active path."""
+        self.messages.filter(active=True, position__gte=position).update(active=False)
+
+    def _touch(self) -> None:
+        self.save(update_fields=["updated_at"])
+
+    def settle_orphans(self) -> int:
+        """Ends answers whose process died, so that none is shown as still to come; how many."""
+        with transaction.atomic():
+            orphans = list(self.messages.orphaned().select_for_update(of=("self",)))
+            for answer in orphans:
+                answer.interrupt()
+        return len(orphans)
+
+    def _lock(self) -> Message | None:
+        """The newest message of the path, with the conversation locked until the transaction ends.
+
+        Raises AnswerUnderWay.
+        """
+        Conversation.objects.select_for_update(no_key=True).get(pk=self.pk)
+        if pending := self.messages.filter(status=Message.Status.PENDING).first():
+            if not self.messages.orphaned().filter(pk=pending.pk).exists():
+                raise AnswerUnderWay()
+            pending.interrupt()
+        last: Message | None = self.messages.shown().last()
+        return last
+
+    def searched_documents(self) -> models.QuerySet[Document]:
+        """Those it is grounded in: the chosen ones, or all of its user's."""
+        if not self.all_documents:
+            return self.documents.all()
+        everything: models.QuerySet[Document] = Document.objects.visible_to(self.user_id)
+        return everything
+
+
+def _question_of(answer: Message) -> Message:
+    """What an answer answers. Raises NothingToRetry where it was deleted."""
+    if answer.parent is None or answer.parent.role != Message.Role.USER:
+        raise NothingToRetry("The question of this answer was deleted: ask it again.")
+    return answer.parent
+
+
+class ConversationDocument(models.Model):
+    """A document that a conversation is grounded in."""
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["conversation", "document"], name="document_once_a_conversation"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id} in {self.conversation_id}"

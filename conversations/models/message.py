@@ -1,0 +1,231 @@
+"""Messages: a tree in each conversation, of which one path is the conversation as it is shown."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from conversations.models.evidence import Citation, Retrieval
+from conversations.models.process import WebProcess
+from documents.models import Document
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Sets of messages."""
+
+    def with_all_it_rests_on(self) -> "MessageQuerySet":
+        """With citations, feedback, query and siblings, in two database queries."""
+        same_place = Message.objects.filter(
+            Q(parent=OuterRef("parent")) | Q(position=0),
+            conversation=OuterRef("conversation"),
+            position=OuterRef("position"),
+        )
+        joined = self.select_related("retrieval", "feedback").annotate(
+            sibling_ids=ArraySubquery(same_place.order_by("pk").values("pk"))
+        )
+        return joined.defer("retrieval__candidates").prefetch_related("citations")
+
+    def shown(self) -> "MessageQuerySet":
+        """Those on the active path, in order."""
+        return self.filter(active=True).order_by("position")
+
+    def orphaned(self) -> "MessageQuerySet":
+        """Answers to come whose process is gone."""
+        alive = WebProcess.objects.alive().filter(pk=OuterRef("process"))
+        # What has just begun may be ahead of its process's first sign of life.
+        begun = Q(started_at__lt=Now() - WebProcess.LEASE) | Q(started_at=None)
+        return self.filter(~Exists(alive), begun, status=Message.Status.PENDING)
+
+
+class Message(models.Model):
+    """What the user or the model said."""
+
+    class Role(models.TextChoices):
+        """Who said it."""
+
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    class Status(models.TextChoices):
+        """Whether it is whole."""
+
+        PENDING = "pending"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        INTERRUPTED = "interrupted"
+
+    class Grounding(models.TextChoices):
+        """How far an answer rests on the documents."""
+
+        ANSWERED = "answered"
+        PARTIAL = "partial"
+        NO_EVIDENCE = "no_evidence"
+
+    # What ended before its end, and can be asked for again in its place.
+    BROKEN_OFF = (Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    conversation = models.ForeignKey(
+        "conversations.Conversation", on_delete=models.CASCADE, related_name="messages"
+    )
+    # Messages of a conversation are deleted together, in one statement however deep the tree is;
+    # the database checks at the end of the transaction that no parent is missing.
+    parent = models.ForeignKey(
+        "self", on_delete=models.DO_NOTHING, null=True, blank=True, related_name="children"
+    )
+    position = models.PositiveIntegerField(help_text="How many messages lead to it.")
+    active = models.BooleanField(
+        default=True, help_text="On the path that the conversation is shown and continued by."
+    )
+    role = models.CharField(max_length=10, choices=Role)
+    status = models.CharField(max_length=12, choices=Status, default=Status.COMPLETED)
+    content = models.TextField(blank=True)
+    model = models.CharField(max_length=100, blank=True)
+    sampling = models.JSONField(default=dict, blank=True, help_text="As it was asked for.")
+    finish_reason = models.CharField(max_length=40, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cached_tokens = models.PositiveIntegerField(default=0)
+    rewrite_tokens = models.PositiveIntegerField(
+        default=0, help_text="What writing the searches took; its cost is in the answer's."
+    )
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, default=Decimal(0))
+    grounding = models.CharField(
+        max_length=12,
+        choices=Grounding,
+        blank=True,
+        help_text="How far the answer rests on the documents; empty in open chat.",
+    )
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    context = models.JSONField(
+        default=dict, blank=True, help_text="What the prompt held and what was left out."
+    )
+    process = models.UUIDField(null=True, blank=True, help_text="The web process that answers.")
+    cancel_requested = models.BooleanField(default=False)
+    charged_to = ArrayField(
+        models.UUIDField(), default=list, blank=True, help_text="Whose budgets it counts to."
+    )
+    reserved_tokens = models.PositiveIntegerField(default=0)
+    reserved_usd = models.DecimalField(max_digits=14, decimal_places=8, default=Decimal(0))
+    started_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[Any] = MessageQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["conversation", "position", "id"]
+        indexes: ClassVar = [
+            models.Index(fields=["conversation", "position"], name="message_place"),
+            models.Index(fields=["process"], name="message_pending", condition=Q(status="pending")),
+            models.Index(
+                fields=["id"],
+                name="message_to_cancel",
+                condition=Q(status="pending", cancel_requested=True),
+            ),
+            GinIndex(SearchVector("content", config="simple"), name="message_words"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["conversation", "position"],
+                condition=Q(active=True),
+                name="message_in_order",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.position}"
+
+    @property
+    def total_tokens(self) -> int:
+        """All that the answer took, the writing of its searches included."""
+        return self.prompt_tokens + self.completion_tokens + self.rewrite_tokens
+
+    def begin_again(self, process: UUID | None) -> None:
+        """From broken off back to pending, with nothing left of the former attempt."""
+        self.status, self.started_at, self.process = self.Status.PENDING, timezone.now(), process
+        self.cancel_requested = False
+        self.content = self.error_code = self.error = self.grounding = self.finish_reason = ""
+        self.citations.all().delete()
+        Retrieval.objects.filter(message=self).delete()
+        self.save()
+
+    def interrupt(self) -> None:
+        """Ends an answer whose process died, with what is left of it."""
+        self.status, self.error_code = self.Status.INTERRUPTED, "interrupted"
+        self.error = "The server stopped before the answer's end: ask again."
+        self.settle("".join(self.streamed.values_list("text", flat=True)))
+
+    def settle(self, content: str, citations: Sequence[Citation] = ()) -> None:
+        """Ends the answer with the status it has been given; saved in one transaction.
+
+        Raises Message.DoesNotExist where it was deleted meanwhile.
+        """
+        self.content, self.duration_ms = content, self._elapsed()
+        with transaction.atomic():
+            # Its branch may have been left while the model spoke.
+            fields = ["parent_id", "position", "active"]
+            there = Message.objects.select_for_update().filter(pk=self.pk).values_list(*fields)
+            found = there.first()
+            if found is None:
+                raise Message.DoesNotExist
+            self.parent_id, self.position, self.active = found
+            self.save(force_update=True)
+            self._keep(citations)
+            StreamedText.objects.filter(message=self).delete()
+
+    def _keep(self, citations: Sequence[Citation]) -> None:
+        """Saves citations; a document deleted since the search leaves its quote alone."""
+        if not citations:
+            return
+        cited = {one.document_id for one in citations if one.document_id}
+        locked = Document.objects.select_for_update(no_key=True).filter(pk__in=cited)
+        there = set(locked.order_by("pk").values_list("pk", flat=True)) if cited else set()
+        for citation in citations:
+            if citation.document_id not in there:
+                citation.document_id = None
+        Citation.objects.bulk_create(citations)
+
+    def _elapsed(self) -> int | None:
+        """Milliseconds since the answer was begun."""
+        if self.started_at is None:
+            return None
+        return max(0, int((timezone.now() - self.started_at) / timedelta(milliseconds=1)))
+
+
+class StreamedText(models.Model):
+    """A piece of an answer under way, kept until the answer itself is saved.
+
+    What a process that dies leaves behind: the answer up to its last piece.
+    """
+
+    pk = models.CompositePrimaryKey("message_id", "start")
+    # No constraint: one answer deleted meanwhile must not keep the others' pieces from being saved.
+    message = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        db_index=False,
+        db_constraint=False,
+        related_name="streamed",
+    )
+    start = models.PositiveIntegerField(help_text="Offset in the answer's text.")
+    text = models.TextField()
+
+    class Meta:
+        ordering: ClassVar = ["message", "start"]
+
+    def __str__(self) -> str:
+        return f"from {self.start}"

@@ -1,0 +1,66 @@
+"""Web processes, each with a sign of life by which their answers under way are known to live."""
+
+import os
+import socket
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import psutil
+from django.db import models
+from django.db.models.functions import Now
+
+
+class WebProcessQuerySet(models.QuerySet["WebProcess"]):
+    """Sets of web processes."""
+
+    def alive(self) -> "WebProcessQuerySet":
+        """Those heard of within their lease, by the database's clock."""
+        return self.filter(seen_at__gt=Now() - WebProcess.LEASE)
+
+    def bury_the_dead(self) -> int:
+        """Removes those of this host that have ended, without waiting for their leases."""
+        here = self.filter(host=socket.gethostname())
+        gone = [one.pk for one in here if not one.runs_here()]
+        return self.filter(pk__in=gone).delete()[0]
+
+
+class WebProcess(models.Model):
+    """A process that answers."""
+
+    LEASE = timedelta(seconds=10)
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    # Process ids are used again: with its start it is the very same process.
+    began = models.FloatField(help_text="Seconds since 1970, as the system tells.")
+    seen_at = models.DateTimeField()
+
+    objects: ClassVar[Any] = WebProcessQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "web processes"
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.pid}"
+
+    def runs_here(self) -> bool:
+        """Whether this host runs it still."""
+        try:
+            return bool(abs(psutil.Process(self.pid).create_time() - self.began) < 1)
+        except psutil.NoSuchProcess:
+            return False
+
+    @classmethod
+    def sign_of_life(cls, process_id: Any) -> None:
+        """Says that this very process lives, under that id."""
+        cls.objects.update_or_create(
+            pk=process_id,
+            defaults={"seen_at": Now()},
+            create_defaults={
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "began": psutil.Process().create_time(),
+                "seen_at": Now(),
+            },
+        )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.launch.test_launch import ROOT
 
-READ = re.compile(r'env\.(?:text|integer|choice|boolean|names|choice)\(\s*"([A-Z_]+)"')
+READ = re.compile(r'env\.(?:text|integer|choice|boolean|names)\(\s*"([A-Z_]+)"')
 
 
 def documented():

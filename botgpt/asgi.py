@@ -1,9 +1,48 @@
 """The ASGI application that gunicorn serves."""
 
+import logging
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "botgpt.settings")
 
-application = get_asgi_application()
+served = get_asgi_application()
+
+from django.core.signals import request_started  # noqa: E402 - models exist from here on
+from django.db import DatabaseError, close_old_connections, reset_queries  # noqa: E402
+
+from conversations import live  # noqa: E402
+from conversations.database import in_database  # noqa: E402
+from conversations.models import Message, WebProcess  # noqa: E402
+
+logger = logging.getLogger("botgpt.web")
+
+# Both would give each request a thread that it keeps to its end. Connections go back to their pool
+# when they have been used, so at a request's start there is nothing to close or forget.
+request_started.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Requests, and the server's own start and end."""
+    if scope["type"] != "lifespan":
+        await served(scope, receive, send)
+        return
+    await receive()
+    await _begin()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    # The worker has given them their time by now.
+    await live.answers().finish(seconds=0)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _begin() -> None:
+    """Ends the answers of processes that died here; others are found by their leases."""
+    try:
+        await in_database(WebProcess.objects.bury_the_dead)
+        await in_database(Message.objects.interrupt_orphans)
+    except DatabaseError:
+        logger.warning("the database does not answer yet", exc_info=True)

@@ -195,7 +195,14 @@ def _prepare_database() -> str | None:
 
 def _commands(address: Address, workers: int) -> dict[str, list[str]]:
     web = [sys.executable, "-m", "gunicorn", "botgpt.asgi:application"]
-    web += ["--worker-class", "asgi", "--workers", str(workers), "--bind", address.bind]
+    web += [
+        "--worker-class",
+        "botgpt.worker.Worker",
+        "--workers",
+        str(workers),
+        "--bind",
+        address.bind,
+    ]
     web += ["--graceful-timeout", str(GRACE_SECONDS - 2), "--log-level", "warning"]
     web += ["--no-control-socket"]
     worker = [sys.executable, str(ROOT / "manage.py"), "procrastinate", "worker"]

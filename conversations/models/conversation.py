@@ -320,11 +320,8 @@ class Conversation(models.Model):
 
     def settle_orphans(self) -> int:
         """Ends answers whose process died, so that none is shown as still to come; how many."""
-        with transaction.atomic():
-            orphans = list(self.messages.orphaned().select_for_update(of=("self",)))
-            for answer in orphans:
-                answer.interrupt()
-        return len(orphans)
+        settled: int = self.messages.interrupt_orphans()
+        return settled
 
     def _lock(self) -> Message | None:
         """The newest message of the path, with the conversation locked until the transaction ends.

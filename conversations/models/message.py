@@ -43,9 +43,19 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def orphaned(self) -> "MessageQuerySet":
         """Answers to come whose process is gone."""
         alive = WebProcess.objects.alive().filter(pk=OuterRef("process"))
-        # What has just begun may be ahead of its process's first sign of life.
-        begun = Q(started_at__lt=Now() - WebProcess.LEASE) | Q(started_at=None)
-        return self.filter(~Exists(alive), begun, status=Message.Status.PENDING)
+        # A process may have begun an answer before its first sign of life is to be seen.
+        known = WebProcess.objects.filter(pk=OuterRef("process"))
+        long_ago = Q(started_at__lt=Now() - WebProcess.LEASE) | Q(started_at=None)
+        gone = ~Exists(alive) & (Exists(known) | long_ago)
+        return self.filter(gone, status=Message.Status.PENDING)
+
+    def interrupt_orphans(self, most: int = 1000) -> int:
+        """Ends so many answers to come whose process is gone; how many there were."""
+        with transaction.atomic():
+            orphans = self.orphaned().select_for_update(of=("self",), skip_locked=True)[:most]
+            for answer in orphans:
+                answer.interrupt()
+        return len(orphans)
 
 
 class Message(models.Model):

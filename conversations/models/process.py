@@ -2,7 +2,7 @@
 
 import os
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import psutil
@@ -18,10 +18,10 @@ class WebProcessQuerySet(models.QuerySet["WebProcess"]):
         return self.filter(seen_at__gt=Now() - WebProcess.LEASE)
 
     def bury_the_dead(self) -> int:
-        """Removes those of this host that have ended, without waiting for their leases."""
-        here = self.filter(host=socket.gethostname())
+        """Ends the leases of this host's processes that have ended; how many there were."""
+        here = self.alive().filter(host=socket.gethostname())
         gone = [one.pk for one in here if not one.runs_here()]
-        return self.filter(pk__in=gone).delete()[0]
+        return self.filter(pk__in=gone).update(seen_at=datetime.fromtimestamp(0, UTC))
 
 
 class WebProcess(models.Model):

@@ -19,6 +19,7 @@ class ErrorEvent(Exception):
 class Dialect:
     """The call that answers with a stream, and its events."""
 
+    name: str
     path: str
     body: Callable[[int], dict[str, object]]  # by the stream's number
     text: Callable[[Event], str]  # "" for other events; raises ErrorEvent
@@ -55,10 +56,25 @@ def _completion(_number: int) -> dict[str, object]:
 
 
 PRODUCT = Dialect(
-    "/api/v1/conversations", _opening, _named_text, lambda event: event.name == "message.completed"
+    name="product",
+    path="/api/v1/conversations",
+    body=_opening,
+    text=_named_text,
+    ends=lambda event: event.name == "message.completed",
 )
-FASTAPI = Dialect("/conversations", _opening, _named_text, lambda event: event.name == "done")
+FASTAPI = Dialect(
+    name="fastapi",
+    path="/conversations",
+    body=_opening,
+    text=_named_text,
+    ends=lambda event: event.name == "done",
+)
+# Of the bare model, and of LiteLLM.
 OPENAI = Dialect(
-    "/v1/chat/completions", _completion, _openai_text, lambda event: event.data == "[DONE]"
+    name="openai",
+    path="/v1/chat/completions",
+    body=_completion,
+    text=_openai_text,
+    ends=lambda event: event.data == "[DONE]",
 )
-BY_NAME = {"product": PRODUCT, "fastapi": FASTAPI, "openai": OPENAI}
+BY_NAME = {dialect.name: dialect for dialect in (PRODUCT, FASTAPI, OPENAI)}

@@ -1,7 +1,10 @@
-"""What the bench needs of the machine: open files, the fast event loop, memory of processes."""
+"""What the bench needs of the machine: open files, ports, the fast event loop, memory."""
 
 import asyncio
 import resource
+import socket
+from collections.abc import Iterable
+from pathlib import Path
 
 
 def allow_open_files() -> None:
@@ -15,3 +18,22 @@ def event_loop() -> asyncio.AbstractEventLoop:
     import uvloop  # only what `make bench` installs has it; tests of the bench run without
 
     return uvloop.new_event_loop()
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def memory(pids: Iterable[int]) -> int:
+    """What the processes hold, in KB; pages that several share are counted once in all (PSS)."""
+    return sum(_proportional(pid) for pid in pids)
+
+
+def _proportional(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0

@@ -201,8 +201,9 @@ class Connection(asyncio.Protocol):
         method, path, _ = head.split(b" ", 2)
         if path in PATHS:
             self._upstream.answer(self._transport, rest)
-        elif (method, path) == (b"PUT", b"/script"):
-            self._upstream.script = Script(**json.loads(rest))
+        elif path == b"/script":
+            if method == b"PUT":
+                self._upstream.script = Script(**json.loads(rest))
             self._reply(b"200 OK", asdict(self._upstream.script))
         else:
             self._reply(b"404 Not Found", {"error": {"message": "no such path"}})

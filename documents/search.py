@@ -1,11 +1,13 @@
 """Finds the passages of documents that match a question."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID
 
 from django.db import connection
+from psycopg import Cursor
 
 from llm import retrieval, thesaurus
 from llm.passages import Passage
@@ -26,7 +28,7 @@ def find_passages(text: str, document_ids: Sequence[UUID], limit: int) -> list[P
 def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -> Found:
     """The best passages for the queries, whose results are fused; one database query each."""
     wanted = limit * CANDIDATES_A_PASSAGE
-    with connection.cursor() as cursor:
+    with search_cursor(len(document_ids)) as cursor:
         rankings = [
             retrieval.search(cursor, thesaurus.expand(query), document_ids, wanted)
             for query in queries
@@ -34,6 +36,29 @@ def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -
     matches = rankings[0] if len(rankings) == 1 else _fused(rankings)[:wanted]
     question = queries[0].texts[0][0]
     return choose(question, matches, limit)
+
+
+@contextmanager
+def search_cursor(documents: int) -> Iterator[retrieval.Cursor]:
+    """A cursor for searching so many documents; for few, each connection keeps the plan.
+
+    Django's own cursors put the values into the statement, so that each one is planned. PgBouncer
+    in transaction mode knows prepared statements from 1.22, with `max_prepared_statements` above 0.
+    """
+    with connection.cursor() as cursor:
+        if documents > retrieval.FEW_DOCUMENTS:
+            yield cursor
+            return
+        session = cursor.connection
+        # Not for good: psycopg would then remember the last hundred statements of every cursor,
+        # and those that store a document hold all its text.
+        session.prepare_threshold = 0
+        try:
+            # Inside Django's wrapper, which logs and counts.
+            cursor.cursor = Cursor(session)
+            yield cursor
+        finally:
+            session.prepare_threshold = None
 
 
 def explain(

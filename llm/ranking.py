@@ -1,6 +1,7 @@
 """From what matched to what is worth reading: the last ordering, joining and dropping."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,6 +21,9 @@ ASKS_AMOUNT = re.compile(
     re.IGNORECASE,
 )
 FIGURE = re.compile(r"\d[\d,.]*")
+
+# Texts that begin with other words are not the same.
+FIRST_WORDS = 8
 
 
 class Outcome(StrEnum):
@@ -53,8 +57,8 @@ def choose(question: str, matches: Sequence[Passage], limit: int) -> Found:
     texts: set[str] = set()
     whole: set[int] = set()  # places in `kept` that have been joined
     candidates: list[Candidate] = []
-    for match in _reordered(question, matches):
-        text = " ".join(match.text.lower().split())
+    ordered = _reordered(question, matches)
+    for match, text in zip(ordered, _comparable(ordered), strict=True):
         neighbour = next(
             (n for n, one in enumerate(kept) if n not in whole and _adjoin(one, match)), None
         )
@@ -87,8 +91,20 @@ def _figures_factor(text: str) -> float:
     return 1 + FIGURES_GAIN * min(1.0, share / FIGURES_SHARE)
 
 
+def _comparable(matches: Sequence[Passage]) -> list[str]:
+    """Each text as small letters with single spaces; the first words do where no other has them."""
+    first = [
+        " ".join(match.text.split(None, FIRST_WORDS)[:FIRST_WORDS]).lower() for match in matches
+    ]
+    shared = Counter(first)
+    return [
+        " ".join(match.text.lower().split()) if shared[words] > 1 else words
+        for match, words in zip(matches, first, strict=True)
+    ]
+
+
 def _adjoin(one: Passage, other: Passage) -> bool:
-    return one.document_id == other.document_id and abs(one.ordinal - other.ordinal) == 1
+    return abs(one.ordinal - other.ordinal) == 1 and one.document_id == other.document_id
 
 
 def _join(better: Passage, other: Passage) -> Passage:

@@ -39,6 +39,9 @@ FEWEST_TERMS = 16
 # for those only. No term is rare in so few that a better chunk could be missed in practice.
 FIRST_ENTRIES = 50_000
 FIRST_CANDIDATES = 500
+# In so few documents all terms choose at once: a second step would cost more than it saves.
+FEW_DOCUMENTS = 100
+ALL_ENTRIES = 2**31 - 1
 # Enough running text to tell the language by its stop words.
 SAMPLE_CHARS = 6000
 # In the languages PostgreSQL knows, a third to a half of running words are stop words.
@@ -106,7 +109,7 @@ LOOK_UP = """
 WITH scope AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY id) AS number, id, name, language, chunk_count, name_terms
     FROM documents_document
-    WHERE id = ANY(%(documents)s) AND status = 'ready' AND chunk_count > 0
+    WHERE id = ANY(%(documents)s::uuid[]) AND status = 'ready' AND chunk_count > 0
 ), totals AS MATERIALIZED (
     SELECT sum(chunk_count)::float AS chunks, count(*)::float AS documents FROM scope
 ), vectors AS MATERIALIZED (
@@ -165,9 +168,7 @@ WITH scope AS MATERIALIZED (
 )
 """
 
-SEARCH = (
-    LOOK_UP  # noqa: S608 - two constants
-    + """
+FIRST = """
 , names AS (
     SELECT number, %(name_weight)s * sum(weight * rarity) AS score FROM named GROUP BY number
 ), first AS MATERIALIZED (
@@ -184,7 +185,11 @@ SEARCH = (
     LEFT JOIN names USING (number)
     ORDER BY 2 DESC, 1
     LIMIT %(first_candidates)s
-), rest AS (
+)
+"""
+
+REST = """
+, rest AS (
     SELECT place, sum(factor * (entry & 255)) AS score
     FROM (
         SELECT (number << 24) | (entry >> 8) AS place, factor, entry
@@ -197,21 +202,27 @@ SEARCH = (
     ) AS entries
     JOIN first USING (place)
     GROUP BY place
-)
-SELECT chunk.id, scope.id, scope.name, chunk.text, best.total, chunk.page_start, chunk.page_end,
-    chunk.char_start, chunk.page_breaks, chunk.section, chunk.ordinal
-FROM (
-    SELECT place, first.score + coalesce(rest.score, 0) AS total
+), best AS (
+    SELECT place, first.score + coalesce(rest.score, 0) AS score
     FROM first LEFT JOIN rest USING (place)
-    ORDER BY total DESC, place
+    ORDER BY score DESC, place
     LIMIT %(limit)s
-) AS best
+)
+"""
+
+PASSAGES = """
+SELECT chunk.id, scope.id, scope.name, chunk.text, best.score, chunk.page_start, chunk.page_end,
+    chunk.char_start, chunk.page_breaks, chunk.section, chunk.ordinal
+FROM best
 JOIN scope ON scope.number = place >> 24
 JOIN documents_chunk AS chunk
     ON chunk.document_id = scope.id AND chunk.ordinal = place & 16777215
-ORDER BY total DESC, place
+ORDER BY best.score DESC, place
 """
-)
+
+BEST_OF_FEW = ", best AS (SELECT place, score FROM first)"
+SEARCH_FEW = LOOK_UP + FIRST + BEST_OF_FEW + PASSAGES
+SEARCH_MANY = LOOK_UP + FIRST + REST + PASSAGES
 
 EXPLAIN = (
     LOOK_UP  # noqa: S608 - two constants
@@ -305,12 +316,14 @@ def name_terms(cursor: Cursor, language: str, name: str, title: str) -> list[int
 
 def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Passage]:
     """The best chunks of these documents for the query, best first; one statement."""
-    parameters = _look_up(query, document_ids) | {
-        "first_entries": FIRST_ENTRIES,
-        "first_candidates": max(FIRST_CANDIDATES, limit),
-        "limit": limit,
-    }
-    cursor.execute(SEARCH, parameters)
+    parameters = _look_up(query, document_ids)
+    if len(document_ids) <= FEW_DOCUMENTS:
+        parameters |= {"first_entries": ALL_ENTRIES, "first_candidates": limit}
+        cursor.execute(SEARCH_FEW, parameters)
+    else:
+        candidates = max(FIRST_CANDIDATES, limit)
+        parameters |= {"first_entries": FIRST_ENTRIES, "first_candidates": candidates}
+        cursor.execute(SEARCH_MANY, parameters | {"limit": limit})
     # `page_breaks`, the ninth column, is an array.
     rows: list[tuple[Any, ...]] = [(*row[:8], tuple(row[8]), *row[9:]) for row in cursor.fetchall()]
     return list(starmap(Passage, rows))

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from botgpt import env
 from documents.models import Chunk
-from documents.search import find_passages
+from documents.search import find_passages, search_cursor
 from llm import retrieval, thesaurus
 from llm.retrieval import Query
 from tests.benchmarks import corpus
@@ -202,7 +202,7 @@ def _search(scope: list[UUID]) -> Method:
     )
 
     def ask(text: str) -> list:
-        with connection.cursor() as cursor:
+        with search_cursor(len(scope)) as cursor:
             return retrieval.search(cursor, thesaurus.expand(Query(((text, 1.0),))), scope, LIMIT)
 
     def has(found: list, passage: int) -> bool:

@@ -193,9 +193,83 @@ def test_common_terms_count_wholly_for_the_candidates_that_rare_terms_chose(monk
     document = make_document(make_user(), text)
     whole = best_hit("common words number7", document)
 
+    monkeypatch.setattr(retrieval, "FEW_DOCUMENTS", 0)
     monkeypatch.setattr(retrieval, "FIRST_ENTRIES", 0)
 
     assert best_hit("common words number7", document) == whole
+
+
+def test_few_documents_are_found_as_in_many(monkeypatch):
+    ids = a_few_documents()
+    few = [find_passages(question, scope, 5) for question in QUESTIONS for scope in (ids[:1], ids)]
+
+    monkeypatch.setattr(retrieval, "FEW_DOCUMENTS", 0)
+
+    assert few == [
+        find_passages(question, scope, 5) for question in QUESTIONS for scope in (ids[:1], ids)
+    ]
+    assert any(few)
+
+
+def test_searches_of_few_documents_share_one_plan():
+    ids = a_few_documents()
+
+    for question in QUESTIONS:
+        for documents in range(1, len(ids) + 1):
+            for limit in (1, 50):
+                find_passages(question, ids[:documents], limit)
+
+    [(generic, custom)] = kept_plans()
+    assert generic > custom > 0
+
+
+def test_searches_of_many_documents_are_planned_for_each(monkeypatch):
+    before = kept_plans()
+    monkeypatch.setattr(retrieval, "FEW_DOCUMENTS", 2)
+
+    find_passages(QUESTIONS[0], a_few_documents(), 5)
+
+    assert kept_plans() == before
+
+
+def test_other_statements_are_not_remembered_after_a_search():
+    find_passages(QUESTIONS[0], a_few_documents(), 5)
+
+    assert connection.connection.prepare_threshold is None
+
+
+def test_no_documents_no_passages():
+    assert find_passages("okapi", [], 5) == []
+
+
+QUESTIONS = (
+    "okapi",
+    "What does the okapi eat, and what do 40,000 zebras eat?",
+    "Wie alt ist das Haus? " * 100,
+    "giraffe",
+)
+
+
+def a_few_documents():
+    """The ids of documents in two languages, one of them named for what is asked."""
+    user = make_user()
+    german = "Das Haus ist sehr alt, und es ist nicht mehr so gut wie das andere Haus im Dorf."
+    texts = {
+        "okapi.txt": "The okapi eats leaves. An okapi is shy.",
+        "zebra.txt": "The zebra eats grass. It is not shy, as the okapi is.",
+        "haus.txt": german,
+    }
+    return [make_document(user, text, name).pk for name, text in texts.items()]
+
+
+def kept_plans():
+    """How often each prepared search ran by the plan for all values, and by one of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements "
+            "WHERE statement LIKE '%documents_posting%'"
+        )
+        return cursor.fetchall()
 
 
 def best_hit(question, document):

@@ -107,6 +107,17 @@ def test_the_same_text_stands_once():
     ]
 
 
+def test_texts_that_begin_alike_are_not_the_same():
+    start = "Each page of this report begins with these very words: "
+    one = match(f"{start}sales rose.", 5.0, 0)
+    other = match(f"{start}costs fell.", 4.0, 7)
+    twin = match(f"{start.upper()} sales\nrose.", 3.0, 14)
+
+    found = choose("?", [one, other, twin], 3)
+
+    assert [passage.text for passage in found.passages] == [one.text, other.text]
+
+
 def test_what_is_below_the_limit_is_told():
     matches = [match(f"text {n}", 5.0 - n, 2 * n) for n in range(3)]
 

@@ -109,7 +109,7 @@ LOOK_UP = """
 WITH scope AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY id) AS number, id, name, language, chunk_count, name_terms
     FROM documents_document
-    WHERE id = ANY(%(documents)s::uuid[]) AND status = 'ready' AND chunk_count > 0
+    WHERE id = ANY(%(documents)s) AND status = 'ready' AND chunk_count > 0
 ), totals AS MATERIALIZED (
     SELECT sum(chunk_count)::float AS chunks, count(*)::float AS documents FROM scope
 ), vectors AS MATERIALIZED (

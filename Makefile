@@ -1,6 +1,7 @@
 # make run    start the product on http://127.0.0.1:8000 (PORT, HOST and the rest: .env.example)
 # make test   lint, then every test
-# make bench  speed of search, beside a search library and PostgreSQL's own ranking
+# make bench  speed of search, beside a search library and PostgreSQL's own ranking, in a small
+#             library (bench-small alone: half a minute) and in a large one
 # make lint   style, types, layers, migrations, deployment checks, API schema
 
 PYTHON ?= python3
@@ -11,7 +12,9 @@ TEST_ENV = BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/test}"
 DEPLOYED = DEBUG=false HTTPS=true ALLOWED_HOSTS=example.org \
 	SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMN
 
-.PHONY: run test lint bench
+BENCHMARK = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
+
+.PHONY: run test lint bench bench-small
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -19,9 +22,12 @@ run: .venv/.run
 test: lint
 	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest
 
-bench: .venv/.bench
-	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" \
-		$(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval $(BENCH)
+bench: bench-small
+	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" $(BENCHMARK) $(BENCH)
+
+bench-small: .venv/.bench
+	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}-small" \
+		$(BENCHMARK) --stored 24 --documents 1 5 24
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -39,7 +39,8 @@ FEWEST_TERMS = 16
 # for those only. No term is rare in so few that a better chunk could be missed in practice.
 FIRST_ENTRIES = 50_000
 FIRST_CANDIDATES = 500
-# In so few documents all terms choose at once: a second step would cost more than it saves.
+# In up to so many documents all terms choose at once: a second step costs more than it saves, and
+# planning the statement anew takes a tenth of the time or more (tests/benchmarks/README.md).
 FEW_DOCUMENTS = 100
 ALL_ENTRIES = 2**31 - 1
 # Enough running text to tell the language by its stop words.
@@ -315,7 +316,10 @@ def name_terms(cursor: Cursor, language: str, name: str, title: str) -> list[int
 
 
 def search(cursor: Cursor, query: Query, document_ids: Sequence[UUID], limit: int) -> list[Passage]:
-    """The best chunks of these documents for the query, best first; one statement."""
+    """The best chunks of these documents for the query, best first; one statement.
+
+    For few documents it is always the same one, so that a cursor can prepare it.
+    """
     parameters = _look_up(query, document_ids)
     if len(document_ids) <= FEW_DOCUMENTS:
         parameters |= {"first_entries": ALL_ENTRIES, "first_candidates": limit}

@@ -82,13 +82,16 @@ def _reordered(question: str, matches: Sequence[Passage]) -> list[Passage]:
     """The matches by their score, in which figures count where an amount is asked for."""
     if not ASKS_AMOUNT.search(question):
         return list(matches)
-    gained = [replace(one, score=one.score * _figures_factor(one.text)) for one in matches]
-    return sorted(gained, key=lambda one: -one.score)
+    return sorted(map(_with_gain, matches), key=lambda one: -one.score)
 
 
-def _figures_factor(text: str) -> float:
-    share = len(FIGURE.findall(text)) / max(1, len(text.split()))
-    return 1 + FIGURES_GAIN * min(1.0, share / FIGURES_SHARE)
+def _with_gain(match: Passage) -> Passage:
+    figures = len(FIGURE.findall(match.text))
+    if not figures:
+        return match
+    share = figures / len(match.text.split())
+    gain = FIGURES_GAIN * min(1.0, share / FIGURES_SHARE)
+    return replace(match, score=match.score * (1 + gain))
 
 
 def _comparable(matches: Sequence[Passage]) -> list[str]:

@@ -25,8 +25,7 @@ def expand(query: Query) -> Query:
 
 def other_words(text: str) -> list[str]:
     """The phrases that stand for those of the text, in the thesaurus's order."""
-    words, known = _words(text), _phrases()
-    longest = max(map(len, known))
+    words, known, longest = _words(text), _phrases(), _longest()
     found = {
         other: None
         for start in range(len(words))
@@ -49,6 +48,12 @@ def _phrases() -> dict[Phrase, list[str]]:
         for phrase in sought:
             known.setdefault(tuple(_words(phrase)), []).extend(found)
     return known
+
+
+@lru_cache(maxsize=1)
+def _longest() -> int:
+    """The words of its longest phrase."""
+    return max(map(len, _phrases()))
 
 
 def _words(text: str) -> list[str]:

@@ -4,8 +4,6 @@ import asyncio
 
 from gunicorn.workers.gasgi import ASGIWorker
 
-from conversations import live
-
 # Of gunicorn's grace so much is kept for saving the answers that did not end in time.
 SAVING_SECONDS = 3
 
@@ -15,6 +13,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]
 
     def handle_exit_signal(self) -> None:
         """SIGTERM."""
+        from conversations import live  # gunicorn loads its worker before the application
+
         super().handle_exit_signal()
         grace = max(1, self.cfg.graceful_timeout - SAVING_SECONDS)
         # Kept on the worker: the loop holds its tasks but weakly.

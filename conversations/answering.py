@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +16,7 @@ from rest_framework.response import Response
 
 from conversations import live
 from conversations.asynchronous import AsyncAPIView, EventStreamRenderer
-from conversations.bodies import turn_body
-from conversations.database import in_database
+from conversations.bodies import told_turn
 from conversations.live import LiveAnswer, Stop
 from conversations.models import Conversation, Message
 from conversations.models.conversation import Asking
@@ -32,44 +32,60 @@ FAILED_NAMED = 3
 POLL_SECONDS = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A turn whose question is saved and whose answer is still to come."""
+
+    turn: Turn
+    stream: bool
+    opened: bool = False
+
+
 class Answering(Scoped, AsyncAPIView):
-    """A call that ends in an answer of the model."""
+    """A call that ends in an answer of the model.
 
-    async def answer(
-        self, begin: Callable[[], Turn], *, stream: bool, opened: bool = False
-    ) -> HttpResponseBase:
-        """The answer as one body, or as events where the client asked for them.
+    Its handler saves question and answer to come, and returns a Begun. It is called again for a
+    while where it raises that the documents are still being read.
+    """
 
-        `begin` saves question and answer to come. It is called again for a while where it raises
-        that the documents are still being read.
-        """
-        answer = live.answers().start(await _begun(begin))
-        if stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
-            return event_stream(answer, opened=opened)
+    async def handle(self) -> Any:
+        """What the handler returns, once the documents are read."""
+        deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
+        while True:
+            try:
+                return await super().handle()
+            except DocumentsNotReady as error:
+                if not error.may_pass or time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def respond(self, result: Any) -> HttpResponseBase:
+        """The answer as one body, or as events where the client asked for them."""
+        if not isinstance(result, Begun):
+            return await super().respond(result)
+        answer = live.answers().start(result.turn)
+        if result.stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
+            return event_stream(answer, opened=result.opened)
         await _heard(answer)
-        return Response(await in_database(turn_body, answer.turn, opened), 201)
+        return Response(await told_turn(answer.turn, result.opened), 201)
 
-    async def answer_message(
+    def begin(
         self,
         asked: AskingSerializer,
         ask: Callable[[Conversation, Asking], tuple[Message, Message]],
-    ) -> HttpResponseBase:
-        """The answer in an existing conversation. `ask` may raise Message.DoesNotExist."""
+    ) -> Begun:
+        """A turn of an existing conversation. `ask` may raise Message.DoesNotExist."""
         asked.is_valid(raise_exception=True)
+        conversation = self.find_conversation(self.kwargs["pk"])
+        if conversation.mode == Conversation.Mode.GROUNDED_RAG:
+            require_read(conversation.searched_documents())
+        try:
+            question, answer = ask(conversation, self.asking(asked.options()))
+        except Message.DoesNotExist as error:
+            raise NotFound() from error
+        return begun(Turn(conversation, question, answer), asked.validated_data["stream"])
 
-        def begin() -> Turn:
-            conversation = self.find_conversation(self.kwargs["pk"])
-            if conversation.mode == Conversation.Mode.GROUNDED_RAG:
-                require_read(conversation.searched_documents())
-            try:
-                question, answer = ask(conversation, self.asking(conversation, asked.options()))
-            except Message.DoesNotExist as error:
-                raise NotFound() from error
-            return Turn(conversation, question, answer)
-
-        return await self.answer(begin, stream=asked.validated_data["stream"])
-
-    def asking(self, conversation: Any, options: dict[str, Any] | None = None) -> Asking:
+    def asking(self, options: dict[str, Any] | None = None) -> Asking:
         """How the caller asks: with these options, by this process, and who pays."""
         payers = (self.caller.key_id,) if self.caller.key_id else ()
         return Asking(options, live.sign_of_life(), payers)
@@ -79,6 +95,12 @@ class Answering(Scoped, AsyncAPIView):
         visible = Conversation.objects.visible_to(self.user_scope())
         found: Conversation = get_object_or_404(visible, pk=pk)
         return found
+
+
+def begun(turn: Turn, stream: bool, opened: bool = False) -> Begun:
+    """The turn with all that can be done for it here, where the database is at hand."""
+    turn.plan_at_once()
+    return Begun(turn, stream, opened)
 
 
 def require_read(documents: QuerySet[Document]) -> None:
@@ -94,17 +116,6 @@ def require_read(documents: QuerySet[Document]) -> None:
         raise DocumentsNotReady(
             "The documents are still being read: try again in a moment.", may_pass=True
         )
-
-
-async def _begun(begin: Callable[[], Turn]) -> Turn:
-    deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
-    while True:
-        try:
-            return await in_database(begin)
-        except DocumentsNotReady as error:
-            if not error.may_pass or time.monotonic() >= deadline:
-                raise
-        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _heard(answer: LiveAnswer) -> None:

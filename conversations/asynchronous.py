@@ -1,7 +1,8 @@
-"""REST framework views whose handlers may be async, for the calls that wait on a model.
+"""REST framework views for the calls that wait on a model.
 
-REST framework's own dispatch is sync: it would tie a thread to every answer under way. Its
-parts (authentication, parsing, errors) stay as they are; sync handlers run in a thread.
+REST framework's own dispatch is sync: it would tie a thread to every answer under way. Here its
+parts (authentication, parsing, errors) and the handler run in a thread, and what the handler
+returns is responded to without one.
 """
 
 from typing import Any, cast
@@ -10,7 +11,6 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer, JSONRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -25,16 +25,17 @@ class EventStreamRenderer(JSONRenderer):
 
 
 class AsyncAPIView(APIView):
-    """An APIView that awaits its async handlers."""
+    """An APIView that may wait after its handler. A handler may be async too."""
 
     # Django would refuse a view that has handlers of both kinds.
     view_is_async = True
+    # The methods whose answers may be events.
+    streams = frozenset({"POST"})
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """JSON; events from the handlers that are async, which answer."""
-        handler = getattr(self, (self.request.method or "").lower(), None)
-        streams = iscoroutinefunction(handler)
-        return [JSONRenderer(), EventStreamRenderer()] if streams else [JSONRenderer()]
+        """JSON; events where the method may answer with them."""
+        both = self.request.method in self.streams
+        return [JSONRenderer(), EventStreamRenderer()] if both else [JSONRenderer()]
 
     async def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -44,8 +45,7 @@ class AsyncAPIView(APIView):
         self.request = self.initialize_request(request, *args, **kwargs)
         self.headers = self.default_response_headers
         try:
-            await in_database(lambda: self.initial(self.request, *args, **kwargs))
-            response = await self._handle(self.request, *args, **kwargs)
+            response = await self.respond(await self.handle())
         except Exception as error:
             response = await in_database(self.handle_exception, error)
         # The base's annotation names REST framework's Response; it takes any of Django's.
@@ -54,9 +54,20 @@ class AsyncAPIView(APIView):
         )
         return self.response
 
-    async def _handle(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        handler = getattr(self, (request.method or "").lower(), self.http_method_not_allowed)
-        if iscoroutinefunction(handler):
-            response: HttpResponseBase = await handler(request, *args, **kwargs)
-            return response
-        return await in_database(lambda: handler(request, *args, **kwargs))
+    async def handle(self) -> Any:
+        """What the handler returns; the caller is made sure of first, in the same thread."""
+        name = (self.request.method or "").lower()
+        known = name in self.http_method_names
+        handler = getattr(self, name if known else "", self.http_method_not_allowed)
+        result = await in_database(self._admit_and_call, handler)
+        return await result if iscoroutinefunction(handler) else result
+
+    async def respond(self, result: Any) -> HttpResponseBase:
+        """The response to what the handler returned; a response of its own stays."""
+        response: HttpResponseBase = result
+        return response
+
+    def _admit_and_call(self, handler: Any) -> Any:
+        self.initial(self.request, *self.args, **self.kwargs)
+        # Of an async handler this makes the coroutine alone.
+        return handler(self.request, *self.args, **self.kwargs)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import examples, live
-from conversations.answering import Answering
+from conversations.answering import Answering, Begun
 from conversations.bodies import answer_body
 from conversations.database import in_database
 from conversations.exceptions import NothingToCancel
@@ -73,10 +73,10 @@ class MessageRetry(OfAnswering):
         responses=examples.answered(TurnSerializer),
         examples=[examples.RETRY, examples.TURN, examples.EVENTS],
     )
-    async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
+    def post(self, request: Request, pk: UUID, message_id: UUID) -> Begun:
         """The same question, once more."""
-        await in_database(self.find_message)
-        return await self.answer_message(
+        self.find_message()
+        return self.begin(
             AskingSerializer(data=request.data or {}),
             lambda conversation, asking: conversation.ask_again(message_id, asking),
         )
@@ -97,9 +97,9 @@ class MessageRegenerate(OfAnswering):
         responses=examples.answered(TurnSerializer),
         examples=[examples.RETRY, examples.TURN, examples.EVENTS],
     )
-    async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
+    def post(self, request: Request, pk: UUID, message_id: UUID) -> Begun:
         """On the active path from now on."""
-        return await self.answer_message(
+        return self.begin(
             AskingSerializer(data=request.data or {}),
             lambda conversation, asking: conversation.regenerate(message_id, asking),
         )
@@ -120,10 +120,10 @@ class MessageEdit(OfAnswering):
         responses=examples.answered(TurnSerializer),
         examples=[examples.NEW_MESSAGE, examples.TURN, examples.EVENTS],
     )
-    async def post(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
+    def post(self, request: Request, pk: UUID, message_id: UUID) -> Begun:
         """On the active path from now on."""
         new = NewMessageSerializer(data=request.data)
-        return await self.answer_message(
+        return self.begin(
             new,
             lambda conversation, asking: conversation.edit(
                 message_id, new.validated_data["content"], asking
@@ -213,6 +213,8 @@ class MessageCancel(OfAnswering):
 
 class MessageStream(OfAnswering):
     """The events of an answer, for a client that lost them or comes later."""
+
+    streams = frozenset({"GET"})
 
     @extend_schema(
         operation_id="stream_answer",

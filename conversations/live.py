@@ -110,7 +110,10 @@ class LiveAnswer:
                 raise asyncio.CancelledError
             plan, completion = await self._ask()
             self._saving = True
-            await in_database(self.turn.save, plan, completion, self.said)
+            streamed = self.saved > 0
+            await in_database(
+                partial(self.turn.save, plan, completion, self.said, streamed=streamed)
+            )
         except asyncio.CancelledError:
             why = self.why_stopped or Stop.SHUTDOWN
             self._saving = True
@@ -217,14 +220,16 @@ class LiveAnswers:
             await asyncio.sleep(SAVE_SECONDS)
             pieces = [(one, one.saved, one.said[one.saved :]) for one in self._answers.values()]
             rows = [(one.turn.answer.pk, start, text) for one, start, text in pieces if text]
+            for one, start, text in pieces:
+                one.saved = start + len(text)
             try:
                 to_cancel = await in_database(_save_pieces, rows)
             except DatabaseError:
                 # The words are still here: they are saved with the next ones.
                 logger.warning("saving answers under way failed", exc_info=True)
+                for one, start, _ in pieces:
+                    one.saved = start
                 continue
-            for one, start, text in pieces:
-                one.saved = start + len(text)
             for answer_id in to_cancel:
                 if answer := self.find(answer_id):
                     answer.stop(Stop.CANCELLED)

@@ -19,7 +19,14 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
 from conversations import exceptions
-from conversations.bodies import answer_body, retrieval_body, stored_retrieval_body, turn_body
+from conversations.bodies import (
+    answer_body,
+    retrieval_body,
+    stored_retrieval_body,
+    told_message,
+    told_turn,
+    turn_body,
+)
 from conversations.database import in_database
 from conversations.live import LiveAnswer, Stop
 from conversations.models import Message
@@ -104,7 +111,7 @@ async def _live_events(
 async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[Event | None]:
     turn = answer.turn
     if after < CREATED:
-        yield CREATED, "message.created", await in_database(turn_body, turn, opened)
+        yield CREATED, "message.created", await told_turn(turn, opened)
     told = max(after - SEARCHED, 0)
     searched = after >= SEARCHED
     while True:
@@ -123,7 +130,10 @@ async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[
     if answer.error is not None:
         yield number, "error", await in_database(_problem, turn, answer.error)
         return
-    yield number, *(await in_database(_ending, turn.answer.pk))
+    if problem := exceptions.of_ended(turn.answer):
+        yield number, "error", await in_database(_as_data, problem)
+    else:
+        yield number, "message.completed", {"answer": await told_message(turn.answer)}
 
 
 async def _within(seconds: float, answer: LiveAnswer) -> bool:

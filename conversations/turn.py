@@ -58,6 +58,7 @@ class Turn:
         self.plan: Plan | None = None
         # What takes the marks that point nowhere out of the answer as it comes.
         self.marks: MarksInStream | NoMarks = NoMarks()
+        self._trouble: Exception | None = None
 
     @property
     def grounded(self) -> bool:
@@ -83,8 +84,24 @@ class Turn:
             return NotFound("The conversation was deleted while the question was answered.")
         return exceptions.AnsweringFailed(self.ids) if isinstance(error, Exception) else error
 
+    def plan_at_once(self) -> None:
+        """Fits the prompt where that needs no search, for a caller with the database at hand.
+
+        What goes wrong is told by `prepare`, and so where the answer is settled.
+        """
+        if self.grounded:
+            return
+        try:
+            self.plan = self._plan(self.question.content, [])
+        except Exception as error:
+            self._trouble = error
+
     async def prepare(self) -> Plan:
         """Finds the passages and fits the prompt; holds no thread while a model is asked."""
+        if self._trouble is not None:
+            raise self._trouble
+        if self.plan is not None:
+            return self.plan
         if not self.grounded:
             self.plan = await in_database(self._plan, self.question.content, [])
             return self.plan
@@ -97,12 +114,15 @@ class Turn:
         self.marks = MarksInStream(len(self.passages))
         return self.plan
 
-    def save(self, plan: Plan, completion: Completion, said: str) -> None:
-        """Saves the whole answer with its usage, its context and its citations."""
+    def save(self, plan: Plan, completion: Completion, said: str, *, streamed: bool) -> None:
+        """Saves the whole answer with its usage, its context and its citations.
+
+        `streamed` is false where none of its text has been saved before.
+        """
         answer = self.answer
         answer.status = Message.Status.COMPLETED
         answer.model, answer.finish_reason = completion.model, completion.finish_reason
-        self._settle(plan, said, completion.usage, estimated=False)
+        self._settle(plan, said, completion.usage, estimated=False, streamed=streamed)
         logger.info(
             "answer completed",
             extra=self._log_ids()
@@ -156,6 +176,7 @@ class Turn:
         usage: Usage,
         *,
         estimated: bool,
+        streamed: bool = True,
     ) -> None:
         """Saves the answer with its citations and writes down what it took, in one transaction."""
         answer = self.answer
@@ -175,7 +196,7 @@ class Turn:
         with transaction.atomic():
             if plan is not None and plan.receipt.history.left_out:
                 Conversation.objects.filter(pk=self.conversation.pk).update(summary_due=True)
-            answer.settle(said, citations)
+            answer.settle(said, citations, streamed=streamed)
             ledger.charge(
                 self.conversation,
                 ledger.Purpose.ANSWER,

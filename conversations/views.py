@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from conversations import examples
-from conversations.answering import Answering, require_read
+from conversations.answering import Answering, Begun, begun, require_read
 from conversations.models import Conversation, Message
 from conversations.serializers import (
     ConversationChangeSerializer,
@@ -78,27 +77,22 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
             examples.EVENTS,
         ],
     )
-    async def post(self, request: Request) -> HttpResponseBase:
+    def post(self, request: Request) -> Begun:
         """Nothing is kept where the documents cannot be searched."""
         new = NewConversationSerializer(data=request.data)
         new.is_valid(raise_exception=True)
         fields = new.fields_to_open()
         stream, ids = fields.pop("stream"), fields.pop("document_ids")
         content, user_id = fields.pop("first_message"), fields.pop("user_id", None)
-
-        def begin() -> Turn:
-            user = self.caller.creating_for(user_id)
-            documents = find_documents(user, ids) if ids else []
-            if fields["mode"] == Conversation.Mode.GROUNDED_RAG:
-                searched = Document.objects.filter(user=user)
-                require_read(searched.filter(pk__in=ids) if ids else searched)
-            asking = self.asking(user)
-            opened = Conversation.objects.open(
-                user=user, content=content, documents=documents, asking=asking, **fields
-            )
-            return Turn(*opened)
-
-        return await self.answer(begin, stream=stream, opened=True)
+        user = self.caller.creating_for(user_id)
+        documents = find_documents(user, ids) if ids else []
+        if fields["mode"] == Conversation.Mode.GROUNDED_RAG:
+            searched = Document.objects.filter(user=user)
+            require_read(searched.filter(pk__in=ids) if ids else searched)
+        opened = Conversation.objects.open(
+            user=user, content=content, documents=documents, asking=self.asking(), **fields
+        )
+        return begun(Turn(*opened), stream, opened=True)
 
 
 @extend_schema_view(
@@ -183,10 +177,10 @@ class MessageList(generics.ListAPIView[Message], Answering):
         responses=examples.answered(TurnSerializer),
         examples=[examples.NEW_MESSAGE, examples.TURN, examples.EVENTS],
     )
-    async def post(self, request: Request, pk: UUID) -> HttpResponseBase:
+    def post(self, request: Request, pk: UUID) -> Begun:
         """The question is kept even where the model fails."""
         new = NewMessageSerializer(data=request.data)
-        return await self.answer_message(
+        return self.begin(
             new,
             lambda conversation, asking: conversation.ask(new.validated_data["content"], asking),
         )

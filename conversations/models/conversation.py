@@ -16,7 +16,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
-from conversations.models.message import Message
+from conversations.models.message import Message, note_known
 from documents.models import Document
 
 TITLE_CHARS = 200
@@ -88,6 +88,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             if documents:
                 conversation.documents.set(documents)
             question, answer = conversation.add_turn(None, 0, content, asking or Asking())
+        vars(conversation)["message_count"] = 2
+        note_known(conversation, "documents", documents)
         return conversation, question, answer
 
 
@@ -207,7 +209,7 @@ class Conversation(models.Model):
             content=content,
         )
         answer = self._answer_to(question, asking)
-        Message.objects.bulk_create([question, answer])
+        Message.objects.bulk_create([question.stands_alone(), answer.stands_alone()])
         return question, answer
 
     def _answer_to(self, question: Message, asking: Asking) -> Message:
@@ -269,9 +271,12 @@ class Conversation(models.Model):
             if former.parent:
                 self._show(former.parent)
             self._leave_from(former.position)
-            turn = self.add_turn(former.parent, former.position, content, asking or Asking())
+            question, answer = self.add_turn(
+                former.parent, former.position, content, asking or Asking()
+            )
+            del vars(question)["sibling_ids"]  # there are others
             self._touch()
-        return turn
+        return question, answer
 
     def activate(self, message_id: UUID) -> None:
         """Makes the branch of this message the active path, down to its newest answer.

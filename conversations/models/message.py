@@ -21,6 +21,13 @@ from conversations.models.process import WebProcess
 from documents.models import Document
 
 
+def note_known(owner: models.Model, name: str, related: Sequence[Any]) -> None:
+    """Notes what a relation of a new object holds, as `prefetch_related` would after a query."""
+    rows = getattr(owner, name).get_queryset()
+    rows._result_cache, rows._prefetch_done = list(related), True
+    vars(owner).setdefault("_prefetched_objects_cache", {})[name] = rows
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     """Sets of messages."""
 
@@ -164,6 +171,19 @@ class Message(models.Model):
         """All that the answer took, the writing of its searches included."""
         return self.prompt_tokens + self.completion_tokens + self.rewrite_tokens
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether it has at hand what `with_all_it_rests_on` reads."""
+        return "sibling_ids" in vars(self)
+
+    def stands_alone(self) -> "Message":
+        """Notes of a new message that nothing stands beside it or belongs to it yet."""
+        vars(self)["sibling_ids"] = [self.pk]
+        note_known(self, "citations", [])
+        for name in ("retrieval", "feedback"):
+            self._state.fields_cache[name] = None
+        return self
+
     def begin_again(self, process: UUID | None) -> None:
         """From broken off back to pending, with nothing left of the former attempt."""
         self.status, self.started_at, self.process = self.Status.PENDING, timezone.now(), process
@@ -179,28 +199,29 @@ class Message(models.Model):
         self.error = "The server stopped before the answer's end: ask again."
         self.settle("".join(self.streamed.values_list("text", flat=True)))
 
-    def settle(self, content: str, citations: Sequence[Citation] = ()) -> None:
+    def settle(
+        self, content: str, citations: Sequence[Citation] = (), *, streamed: bool = True
+    ) -> None:
         """Ends the answer with the status it has been given; saved in one transaction.
 
-        Raises Message.DoesNotExist where it was deleted meanwhile.
+        `streamed` is false where none of its text has been saved before. Raises
+        Message.DoesNotExist where it was deleted meanwhile.
         """
         self.content, self.duration_ms = content, self._elapsed()
-        with transaction.atomic():
-            # Its branch may have been left while the model spoke.
-            fields = ["parent_id", "position", "active"]
-            there = Message.objects.select_for_update().filter(pk=self.pk).values_list(*fields)
-            found = there.first()
-            if found is None:
+        with transaction.atomic(savepoint=False):
+            # Not its place in the tree, which may have changed while the model spoke.
+            if not Message.objects.filter(pk=self.pk).update(
+                **{name: getattr(self, name) for name in ENDING}
+            ):
                 raise Message.DoesNotExist
-            self.parent_id, self.position, self.active = found
-            self.save(force_update=True)
-            self._keep(citations)
-            StreamedText.objects.filter(message=self).delete()
+            if citations:
+                self._keep(citations)
+            if streamed:
+                StreamedText.objects.filter(message=self).delete()
+        note_known(self, "citations", sorted(citations, key=lambda one: one.number))
 
     def _keep(self, citations: Sequence[Citation]) -> None:
         """Saves citations; a document deleted since the search leaves its quote alone."""
-        if not citations:
-            return
         cited = {one.document_id for one in citations if one.document_id}
         locked = Document.objects.select_for_update(no_key=True).filter(pk__in=cited)
         there = set(locked.order_by("pk").values_list("pk", flat=True)) if cited else set()
@@ -214,6 +235,26 @@ class Message(models.Model):
         if self.started_at is None:
             return None
         return max(0, int((timezone.now() - self.started_at) / timedelta(milliseconds=1)))
+
+
+# What an answer's end decides.
+ENDING = (
+    "status",
+    "content",
+    "model",
+    "finish_reason",
+    "error_code",
+    "error",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cost_usd",
+    "grounding",
+    "duration_ms",
+    "context",
+    "reserved_tokens",
+    "reserved_usd",
+)
 
 
 class StreamedText(models.Model):

@@ -141,7 +141,7 @@ def test_a_stream_that_cannot_be_told_ends_in_an_error_too(api, user_id, groq, m
     def fail(*args, **kwargs):
         raise RuntimeError("secret words")
 
-    monkeypatch.setattr(streaming, "turn_body", fail)
+    monkeypatch.setattr(streaming, "told_turn", fail)
 
     [(_, name, error)] = events_of(create(api, user_id, stream=True))
 

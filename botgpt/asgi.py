@@ -2,8 +2,11 @@
 
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "botgpt.settings")
@@ -25,10 +28,16 @@ request_started.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 
 
+# Django gives each request a thread of its own for what is sync, if only to close its response.
+# These are kept instead, and each request has one of them, which others may have too.
+THREADS = cycle([ThreadPoolExecutor(1, thread_name_prefix="request") for _ in range(32)])
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Requests, and the server's own start and end."""
     if scope["type"] != "lifespan":
-        await served(scope, receive, send)
+        async with ThreadSensitiveContext(executor=next(THREADS)):
+            await served(scope, receive, send)
         return
     await receive()
     await _begin()

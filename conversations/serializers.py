@@ -170,9 +170,9 @@ class NewConversationSerializer(SamplingSerializer):
             raise serializers.ValidationError({"document_ids": [text]})
         return attrs
 
-    def fields_to_open(self) -> dict[str, Any]:
-        """As the model takes them."""
-        fields: dict[str, Any] = dict(self.validated_data)
+    def fields_to_open(self, data: Any) -> dict[str, Any]:
+        """The fields of a conversation as the model takes them. Raises ValidationError."""
+        fields: dict[str, Any] = dict(self.run_validation(data))
         given = self.take_sampling(fields)
         sampling = {name: value for name, value in given.items() if value is not None}
         return fields | {"sampling": sampling}

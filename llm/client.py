@@ -164,12 +164,14 @@ def _request(
         "seed": sampling.seed,
         "reasoning_effort": sampling.reasoning_effort if model.reasons else None,
     }
-    return {
+    # The SDK walks through all that it is given by name, which takes longer than all else that it
+    # does with a request; what is extra it merges in as it is.
+    body = {
         "messages": [{"role": message.role, "content": message.content} for message in messages],
-        "model": model.name,
         "max_completion_tokens": model.answer_tokens(wanted),
         **{name: value for name, value in chosen.items() if value is not None},
     }
+    return {"messages": [], "model": model.name, "extra_body": body}
 
 
 async def _first_to_answer(

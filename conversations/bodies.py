@@ -1,10 +1,12 @@
 """What the API answers with: turns, answers and searches as data."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from conversations.answer_serializers import RetrievalSerializer
 from conversations.database import in_database
+from conversations.evidence import SCORE_DIGITS
 from conversations.models import Conversation, Message, Retrieval
 from conversations.serializers import (
     ConversationSerializer,
@@ -60,7 +62,8 @@ def answer_body(answer_id: UUID) -> Any:
 def retrieval_body(turn: Turn) -> dict[str, Any]:
     """What was searched for, and the passages that the prompt holds."""
     searched = _retrieval.to_representation(turn.retrieval) if turn.retrieval else {}
-    return {**searched, "passages": _passages.to_representation(turn.passages)}
+    passages = [replace(one, score=round(one.score, SCORE_DIGITS)) for one in turn.passages]
+    return {**searched, "passages": _passages.to_representation(passages)}
 
 
 def stored_retrieval_body(answer_id: UUID) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from llm.ranking import Candidate, Outcome
 
 # Found, but more than the prompt could hold.
 BUDGET = "budget"
+# More tell nothing apart.
+SCORE_DIGITS = 6
 # The candidates whose text a prompt could hold.
 IN_REACH = {Outcome.KEPT.value, Outcome.JOINED.value, BUDGET}
 
@@ -109,7 +111,7 @@ def candidates_as_data(evidence: Evidence, kept: Iterable[Passage] | None = None
             "section": one.passage.section,
             "page_start": one.passage.page_start,
             "page_end": one.passage.page_end,
-            "score": round(one.passage.score, 6),
+            "score": round(one.passage.score, SCORE_DIGITS),
             "outcome": BUDGET if one.passage.chunk_id in cut else one.outcome.value,
         }
         for one in evidence.candidates

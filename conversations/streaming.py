@@ -126,7 +126,7 @@ async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[
             break
         elif not await _within(KEEP_ALIVE_SECONDS, answer):
             yield None
-    number = SEARCHED + told + 1
+    number = SEARCHED + len(answer.said) + 1
     if answer.error is not None:
         yield number, "error", await in_database(_problem, turn, answer.error)
         return
@@ -170,7 +170,7 @@ async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGene
             silent_since = time.monotonic()
             yield None
         await asyncio.sleep(LOOK_SECONDS)
-    yield SEARCHED + told + 1, *(await in_database(_ending, answer_id))
+    yield await in_database(_ending, answer_id)
 
 
 def _stored_turn(answer_id: UUID) -> Turn:
@@ -190,12 +190,13 @@ def _look(answer_id: UUID, told: int) -> tuple[str, str]:
     return answer.status, (answer.content if ended else text)[told:]
 
 
-def _ending(answer_id: UUID) -> tuple[str, Any]:
-    """The last event of an answer that has ended: its name and data."""
-    answer = Message.objects.select_related("conversation").get(pk=answer_id)
+def _ending(answer_id: UUID) -> Event:
+    """The last event of an answer that has ended."""
+    answer = Message.objects.get(pk=answer_id)
+    number = SEARCHED + len(answer.content) + 1
     if problem := exceptions.of_ended(answer):
-        return "error", _as_data(problem)
-    return "message.completed", {"answer": answer_body(answer_id)}
+        return number, "error", _as_data(problem)
+    return number, "message.completed", {"answer": answer_body(answer_id)}
 
 
 def _problem(turn: Turn, error: BaseException) -> Any:

@@ -9,6 +9,7 @@ from conversations.turn import Turn
 from tests import fake_groq
 from tests.factories import (
     assert_problem,
+    call,
     events_of,
     get,
     make_conversation,
@@ -199,3 +200,61 @@ def test_a_next_question_can_be_streamed(api, user_id, groq):
 
     assert "id" not in events[0][2]  # no conversation: the caller has it
     assert events[-1][2]["answer"]["content"] == "You asked: More?"
+
+
+def test_a_silent_model_does_not_leave_the_connection_silent(api, user_id, groq, monkeypatch):
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_SECONDS", 0.05)
+    groq.script(fake_groq.answer("slow", delay=0.3))
+
+    response = create(api, user_id, stream=True)
+
+    assert b"\n\n: keep-alive\n\n" in response.sent
+    assert events_of(response)[-1][1] == "message.completed"
+
+
+def test_an_answer_can_be_followed_from_any_event_to_the_same_end(api, user_id, groq):
+    created = create(api, user_id).json()
+    path = f"/conversations/{created['id']}/messages/{created['answer']['id']}/stream"
+    whole = events_of(call(api, "GET", path))
+
+    for number, (identity, _, _) in enumerate(whole):
+        after = call(api, "GET", path, **{"Last-Event-ID": identity})
+        assert events_of(after) == (whole[number + 1 :] or whole[-1:])
+
+
+@pytest.mark.parametrize("last", ["", "nonsense", "x:9", ":", f"{'9' * 40}:1"])
+def test_an_unknown_last_event_tells_all(api, user_id, groq, last):
+    created = create(api, user_id).json()
+    path = f"/conversations/{created['id']}/messages/{created['answer']['id']}/stream"
+
+    events = events_of(call(api, "GET", path, **{"Last-Event-ID": last}))
+
+    assert [name for _, name, _ in events] == [
+        "message.created",
+        "retrieval",
+        "delta",
+        "message.completed",
+    ]
+
+
+def test_the_stream_of_another_user_is_not_there(api, user_id, groq):
+    created = create(api, user_id).json()
+    path = f"/conversations/{created['id']}/messages/{created['answer']['id']}/stream"
+
+    assert_problem(call(api, "GET", f"{path}?user_id={make_user().pk}"), 404)
+    assert_problem(
+        call(api, "GET", path.replace(created["answer"]["id"], created["message"]["id"])), 404
+    )
+
+
+def test_the_search_of_an_ended_answer_is_told_again(api, user_id, groq):
+    make_document(make_user(user_id))
+    groq.script(fake_groq.answer("It opens at nine [1]."))
+    first = events_of(create(api, user_id, mode="grounded_rag", stream=True))
+
+    answer = first[-1][2]["answer"]
+    path = f"/conversations/{first[0][2]['id']}/messages/{answer['id']}/stream"
+    again = events_of(call(api, "GET", path))
+
+    assert again[1] == first[1]
+    assert again[-1] == first[-1]

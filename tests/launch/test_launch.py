@@ -132,7 +132,7 @@ def served(
         launcher = subprocess.Popen(
             LAUNCH,
             cwd=ROOT,
-            env=environment(data_dir, PORT=port, WEB_WORKERS=1, **variables),
+            env=environment(data_dir, **{"PORT": port, "WEB_WORKERS": 1} | variables),
             stdout=log,
             stderr=log,
         )

@@ -90,34 +90,6 @@ def test_a_stream_arrives_while_the_model_speaks(product, http) -> None:
     assert times[-1] - times[0] > 0.8
 
 
-def test_a_client_that_leaves_does_not_leave_the_answer_pending(product, http) -> None:
-    conversation = opened(http)
-    product[1].script(fake_groq.answer("word " * 200, delay=0.05))
-
-    asked = {"content": "Talk", "stream": True}
-    with http.stream("POST", f"/conversations/{conversation}/messages", json=asked) as response:
-        for line in response.iter_lines():
-            if line == "event: delta":
-                break
-
-    answer = settled(http, conversation)
-    assert (answer["status"], answer["error"]["code"]) == ("failed", "interrupted")
-    assert answer["content"].startswith("word ")
-    assert http.post(f"/conversations/{conversation}/messages", json={"content": "Hi"}).is_success
-
-
-def settled(http: httpx.Client, conversation: str) -> dict[str, object]:
-    """The newest message once it is pending no more."""
-    for _ in range(100):
-        answer: dict[str, object] = http.get(f"/conversations/{conversation}").json()["messages"][
-            -1
-        ]
-        if answer["status"] != "pending":
-            return answer
-        time.sleep(0.1)
-    raise AssertionError("still pending after 10 s")
-
-
 def test_questions_at_the_same_time_never_mix(product, http) -> None:
     conversation = opened(http)
     product[1].script(fake_groq.answer("slowly", delay=0.5))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -66,7 +66,7 @@ class Answering(Scoped, AsyncAPIView):
         answer = live.answers().start(result.turn)
         if result.stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
             return event_stream(answer, opened=result.opened)
-        await _heard(answer)
+        await heard(answer, answer.wait())
         return Response(await told_turn(answer.turn, result.opened), 201)
 
     def begin(
@@ -118,10 +118,10 @@ def require_read(documents: QuerySet[Document]) -> None:
         )
 
 
-async def _heard(answer: LiveAnswer) -> None:
-    """Waits for the answer's end. Where the client leaves, it goes on or ends, as is set."""
+async def heard(answer: LiveAnswer, waiting: Awaitable[None]) -> None:
+    """Waits for the answer. Where the client leaves meanwhile, it goes on or ends, as is set."""
     try:
-        await answer.wait()
+        await waiting
     except asyncio.CancelledError:
         if settings.ON_DISCONNECT == "stop":
             answer.stop(Stop.CANCELLED)

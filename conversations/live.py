@@ -96,6 +96,13 @@ class LiveAnswer:
         if self.error is not None:
             raise self.turn.told(self.error) from self.error
 
+    async def first_words(self) -> None:
+        """Returns when there are some, or it has ended. Raises as `wait` where it failed before."""
+        while not self.said and not self.ended:
+            await self.changed()
+        if not self.said:
+            await self.wait()
+
     def stop(self, why: Stop) -> None:
         """Ends the answer now, with what was said; one that is being saved is whole already."""
         if self.why_stopped is None and not self._saving and not self.ended:

@@ -55,6 +55,22 @@ def resumed_stream(
     return _response(answer_id, _stored_events(answer_id, opened, after))
 
 
+def words_and_end(answer: LiveAnswer) -> AsyncGenerator[Event | None]:
+    """For streams of another shape: `delta`, then `message.completed` or `error`.
+
+    None where nothing has come for so long that the connection has to be kept alive.
+    """
+    return _live_events(answer, opened=False, after=SEARCHED)
+
+
+def stream_response(parts: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    """Server-sent events that no proxy holds back."""
+    response = StreamingHttpResponse(parts, content_type="text/event-stream")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold the words back
+    return response
+
+
 def number_after(event_id: str, answer_id: UUID) -> int:
     """The number in a `Last-Event-ID`; 0, so that all is told, where it is none of this answer."""
     answer, _, number = event_id.partition(":")
@@ -73,10 +89,7 @@ async def until_ended(answer_id: UUID, seconds: float) -> None:
 
 
 def _response(answer_id: UUID, events: AsyncGenerator[Event | None]) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(_as_bytes(answer_id, events), content_type="text/event-stream")
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold the words back
-    return response
+    return stream_response(_as_bytes(answer_id, events))
 
 
 async def _as_bytes(answer_id: UUID, events: AsyncGenerator[Event | None]) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ from rest_framework.exceptions import (
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from botgpt.accounts.models import APIKey, User
+from botgpt.accounts.models import KEY_PREFIX, APIKey, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,13 @@ class CallerAuthentication(BaseAuthentication):
     """Sets `request.auth` to the Caller."""
 
     def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller]:
-        """Key first, then a staff session, then open access. Raises NotAuthenticated."""
+        """Key first, then a staff session, then open access. Raises NotAuthenticated.
+
+        Clients that cannot do without a key may send any where none is asked for.
+        """
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
+        is_ours = secret.strip().startswith(KEY_PREFIX)
+        if scheme.lower() == "bearer" and (is_ours or not settings.OPEN_ACCESS):
             return self._by_key(secret.strip())
         session = SessionAuthentication().authenticate(request)
         if session is not None and session[0].is_staff:

@@ -13,6 +13,9 @@ from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+# What each secret begins with, so that it is known where it is found.
+KEY_PREFIX = "bot_"
+
 
 class UserManager(DjangoUserManager["User"]):
     """Finds users by the UUID that the calling product chose for them."""
@@ -56,7 +59,7 @@ class APIKeyManager(models.Manager["APIKey"]):
 
     def issue(self, name: str, owner: User | None = None) -> tuple["APIKey", str]:
         """A new key and its secret, which is kept nowhere and shown only here."""
-        secret = f"bot_{secrets.token_urlsafe(32)}"
+        secret = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
         key = self.create(name=name, owner=owner, prefix=secret[:10], digest=_digest(secret))
         return key, secret
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+PROBLEM_TYPE = "application/problem+json"
 PROBLEM = {
     "type": "object",
     "description": "A problem detail (RFC 9457).",
@@ -40,14 +41,35 @@ PROBLEM = {
         "errors": {"limit": ["Give a whole number from 1 to 100."]},
     },
 }
+# What OpenAI's clients read instead.
+OPENAI_ERROR = {
+    "type": "object",
+    "description": "An error as OpenAI's API tells it.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string", "description": "What went wrong and what to do."},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "The field refused."},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def add_problem_responses(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-    """Adds the problem shape as the `default` response of every operation."""
-    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for path in result["paths"].values():
+    """Adds the shape of its errors as the `default` response of every operation."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= {"Problem": PROBLEM, "OpenAIError": OPENAI_ERROR}
+    for address, path in result["paths"].items():
+        ours = not address.startswith("/openai/")
+        kind, name = (PROBLEM_TYPE, "Problem") if ours else ("application/json", "OpenAIError")
+        content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
         for method in METHODS & path.keys():
             path[method]["responses"]["default"] = {"description": "A problem.", "content": content}
     return result

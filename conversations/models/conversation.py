@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
 from conversations.models.message import Message, note_known
 from documents.models import Document
+from llm.messages import ChatMessage
 
 TITLE_CHARS = 200
 TITLE_WORDS = 10
@@ -72,9 +73,13 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         content: str,
         documents: Sequence[Document],
         asking: "Asking | None" = None,
+        history: Sequence[ChatMessage] = (),
         **fields: Any,
     ) -> tuple["Conversation", Message, Message]:
-        """A new conversation with its first question and the answer to come."""
+        """A new conversation with its first question and the answer to come.
+
+        `history` is what was said before, elsewhere.
+        """
         given = fields.pop("title", "")
         title = given or " ".join(content.split()[:TITLE_WORDS])
         with transaction.atomic():
@@ -87,8 +92,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             )
             if documents:
                 conversation.documents.set(documents)
-            question, answer = conversation.add_turn(None, 0, content, asking or Asking())
-        vars(conversation)["message_count"] = 2
+            last = conversation.add_history(history)
+            question, answer = conversation.add_turn(
+                last, len(history), content, asking or Asking()
+            )
+        vars(conversation)["message_count"] = len(history) + 2
         note_known(conversation, "documents", documents)
         return conversation, question, answer
 
@@ -196,6 +204,16 @@ class Conversation(models.Model):
             turn = self.add_turn(last, position, content, asking or Asking())
             self._touch()
         return turn
+
+    def add_history(self, said: Sequence[ChatMessage]) -> Message | None:
+        """The messages that it begins with; the last of them, None where there is none."""
+        messages: list[Message] = []
+        for position, one in enumerate(said):
+            parent = messages[-1] if messages else None
+            new = {"role": one.role, "content": one.content, "position": position}
+            messages.append(Message(conversation=self, parent=parent, **new))
+        Message.objects.bulk_create(messages)
+        return messages[-1] if messages else None
 
     def add_turn(
         self, parent: Message | None, position: int, content: str, asking: Asking

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import DatabaseError, connection
 from uuid_utils.compat import uuid7
 
+from conversations import exceptions
 from conversations.database import in_database
 from conversations.models import Message, WebProcess
 from conversations.turn import Plan, Turn
@@ -95,6 +96,8 @@ class LiveAnswer:
             await self.changed()
         if self.error is not None:
             raise self.turn.told(self.error) from self.error
+        if problem := exceptions.of_ended(self.turn.answer):
+            raise problem
 
     async def first_words(self) -> None:
         """Returns when there are some, or it has ended. Raises as `wait` where it failed before."""

@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations import exceptions, live
+from conversations import live
 from conversations.answering import Answering, heard, require_read
 from conversations.bodies import told_message
 from conversations.openai import examples, exchanges
@@ -89,8 +89,6 @@ class ChatCompletions(OpenAIView, Answering):
             chunks = Chunks(result.head, base_url, asked.usage_in_stream)
             return stream_response(chunks.of(answer))
         await heard(answer, answer.wait())
-        if problem := exceptions.of_ended(turn.answer):
-            raise problem
         return Response(result.head.completion(await told_message(turn.answer), base_url))
 
 

@@ -1,7 +1,7 @@
 # make run    start the product on http://127.0.0.1:8000 (PORT, HOST and the rest: .env.example)
 # make test   lint, then every test
-# make bench  speed of search, beside a search library and PostgreSQL's own ranking, in a small
-#             library (bench-small alone: half a minute) and in a large one
+# make bench  all measurements: bench-small and bench-retrieval, speed of search in a small and a
+#             large library; bench-serving, streamed answers; each beside its peers
 # make lint   style, types, layers, migrations, deployment checks, API schema
 
 PYTHON ?= python3
@@ -12,9 +12,10 @@ TEST_ENV = BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/test}"
 DEPLOYED = DEBUG=false HTTPS=true ALLOWED_HOSTS=example.org \
 	SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMN
 
-BENCHMARK = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
+BENCH_DATA = BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}
+RETRIEVAL = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
 
-.PHONY: run test lint bench bench-small
+.PHONY: run test lint bench bench-small bench-retrieval bench-serving
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -22,12 +23,17 @@ run: .venv/.run
 test: lint
 	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest
 
-bench: bench-small
-	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}" $(BENCHMARK) $(BENCH)
+bench: bench-small bench-retrieval bench-serving
 
 bench-small: .venv/.bench
-	@BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}-small" \
-		$(BENCHMARK) --stored 24 --documents 1 5 24
+	@$(BENCH_DATA)-small" $(RETRIEVAL) --stored 24 --documents 1 5 24
+
+bench-retrieval: .venv/.bench
+	@$(BENCH_DATA)" $(RETRIEVAL) $(BENCH)
+
+# The peers get an environment of their own in the data folder, on the first run.
+bench-serving: .venv/.bench
+	@$(BENCH_DATA)" $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.serving $(SERVING)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

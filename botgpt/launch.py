@@ -10,6 +10,7 @@ import errno
 import http.client
 import ipaddress
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -34,6 +35,7 @@ from botgpt import embedded, env
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 10
 HEALTHY_SECONDS = 60
+OPEN_FILES = 65_536
 Child = subprocess.Popen[bytes]
 _started: list[Child] = []  # whom a second Ctrl-C kills; signals know only the whole process
 
@@ -74,6 +76,7 @@ def serve() -> int:
     _require_free(address)
     if address.loopback:
         os.environ.setdefault("DEBUG", "true")
+    _allow_open_files()
     with ExitStack() as stack:
         watched: dict[str, Child] = {}
         if not env.text("DATABASE_URL"):
@@ -171,6 +174,14 @@ def _require_free(address: Address) -> None:
             advice = f"stop what listens there or run PORT={address.port + 1} make run"
             reason = f"port {address.port} is taken: {advice}"
         raise LaunchError(reason) from None
+
+
+def _allow_open_files() -> None:
+    """Each stream takes two: shells start with 1,024 for all of a process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _prepare_database() -> str | None:

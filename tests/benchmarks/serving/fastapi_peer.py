@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import httpx
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -32,7 +33,16 @@ engine = create_async_engine(
     pool_timeout=60,
 )
 Session = async_sessionmaker(engine, expire_on_commit=False)
-model = ChatGroq(model=MODEL, api_key="x", base_url=os.environ["GROQ_BASE_URL"])
+model = ChatGroq(
+    model=MODEL,
+    api_key="x",
+    base_url=os.environ["GROQ_BASE_URL"],
+    # The SDK's own clients have 100 connections: the next stream would wait for one to end.
+    http_client=httpx.Client(),
+    http_async_client=httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100), timeout=60
+    ),
+)
 app = FastAPI()
 
 

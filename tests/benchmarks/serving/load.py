@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from tests.benchmarks.serving import dialects, responses, upstream
 from tests.benchmarks.serving.machine import allow_open_files, event_loop
 
+RETRY_SECONDS = 0.1  # between two tries of a client to connect
 PATIENCE = 120.0  # seconds after the last start; what has not ended by then is an error
 
 
@@ -206,20 +207,27 @@ async def ask_again_and_again(target: Target, clients: int, seconds: float) -> l
     """Clients that each ask for the next answer as soon as they have one, for so long."""
     streams: list[Stream] = []
     until = monotonic() + seconds
-    async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as group:
-        for _ in range(clients):
-            group.create_task(_ask(target, until, streams))
+    with suppress(TimeoutError):  # what has not ended is not whole
+        async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(_ask(target, until, streams))
     return streams
 
 
 async def _ask(target: Target, until: float, streams: list[Stream]) -> None:
-    client = await _connected(target)
+    client = None
     while monotonic() < until:
-        if client.transport.is_closing():
-            client = await _connected(target)
-        streams.append(Stream(monotonic()))
-        await client.ask(streams[-1], len(streams))
-    client.transport.close()
+        stream = Stream(monotonic())
+        streams.append(stream)
+        try:
+            if client is None or client.transport.is_closing():
+                client = await _connected(target)
+            await client.ask(stream, len(streams))
+        except OSError:
+            stream.failure = "no connection"
+            await asyncio.sleep(RETRY_SECONDS)
+    if client is not None:
+        client.transport.close()
 
 
 async def _main(options: argparse.Namespace) -> None:

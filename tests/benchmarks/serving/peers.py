@@ -63,6 +63,9 @@ def litellm(upstream_url: str, folder: Path) -> Iterator[processes.Service]:
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks the internet for prices
+        # By its own default 500 streams a process, and the next one waits.
+        "AIOHTTP_CONNECTOR_LIMIT": "4000",
+        "AIOHTTP_CONNECTOR_LIMIT_PER_HOST": "4000",
     }
     command = [str(binaries / "litellm"), "--config", str(settings), "--telemetry", "False"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", WORKERS]

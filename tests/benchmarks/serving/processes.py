@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from botgpt import embedded
 from tests.benchmarks.serving import machine
 from tests.benchmarks.serving.dialects import Dialect
 
@@ -44,10 +45,10 @@ class Service:
 
 @contextmanager
 def running(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run the command in a session of its own; its process's number."""
+    """Run the command in a session of its own, until we end; its process's number."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            embedded.dying_with_us(command, "TERM"),
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

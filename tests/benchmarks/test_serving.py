@@ -161,7 +161,7 @@ def test_percentiles_are_of_the_nearest_rank(share: float, expected: float) -> N
 
 def test_of_several_runs_the_median_is_shown_and_every_error() -> None:
     def outcome(seconds: float, errors: dict[str, int], memory: float) -> scenarios.Outcome:
-        return scenarios.Outcome(Result(9, seconds, 1, 2, 3, 4, 5, errors), memory)
+        return scenarios.Outcome(Result(9, seconds, 1, 2, 3, 4, 5, errors), seconds, memory)
 
     runs = [outcome(1, {"cut": 1}, 50), outcome(9, {}, 1), outcome(2, {"cut": 2}, 2)]
 
@@ -169,6 +169,7 @@ def test_of_several_runs_the_median_is_shown_and_every_error() -> None:
 
     assert middle.result.seconds == 2
     assert middle.result.errors == {"cut": 3}
+    assert middle.work == 2
     assert middle.memory == 50
 
 

@@ -51,7 +51,7 @@ def main(options: argparse.Namespace) -> None:
     with processes.running(command, {}, log) as pid:
         processes.wait_for(f"{model}/script", pid, log)
         print(report.HEAD, flush=True)
-        itself, bare = Service("bare model", model, OPENAI), dict[str, Result]()
+        itself, bare = Service("bare model", model, OPENAI, pid), dict[str, Result]()
         for scenario in wanted:
             outcome = scenarios.middle(_runs(scenario, itself, model, repeats))
             bare[scenario.name] = outcome.result

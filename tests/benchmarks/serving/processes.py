@@ -31,16 +31,24 @@ class Service:
     name: str
     url: str
     dialect: Dialect
+    pid: int
     token: str = ""
-    pid: int = 0
     part: str = ""  # in the command lines of those of its processes that carry streams
     stored: str = ""  # the SQL that counts the whole answers it has stored
     database: str = ""
 
     def memory(self) -> int:
         """What the processes that carry streams hold, in KB."""
+        return machine.memory(process.pid for process in self._carriers())
+
+    def worked(self) -> float:
+        """The seconds of a core that those processes have taken so far."""
+        times = [process.cpu_times() for process in self._carriers()]
+        return float(sum(each.user + each.system for each in times))
+
+    def _carriers(self) -> list[psutil.Process]:
         tree = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
-        return machine.memory(each.pid for each in tree if self.part in " ".join(each.cmdline()))
+        return [process for process in tree if self.part in " ".join(process.cmdline())]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ COLUMNS = (
     "answers/s",
     "tokens/s",
     "errors",
+    "CPU ms an answer",
     "KB a stream",
 )
 HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
@@ -36,6 +37,7 @@ def row(scenario: str, service: str, outcome: Outcome, bare: Result) -> str:
         f"{result.answers_per_second:,.1f}",
         f"{result.tokens_per_second:,.0f}",
         errors or "0",
+        f"{outcome.work:,.1f}",
         "" if outcome.memory is None else f"{outcome.memory:,.0f}",
     )
     return f"| {' | '.join(cells)} |"

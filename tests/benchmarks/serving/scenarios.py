@@ -58,9 +58,14 @@ def unpaced(clients: int, seconds: float) -> Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run gave; memory in KB a stream, None where it was not looked at."""
+    """What a run gave, and took of the service.
+
+    `work` is in milliseconds of a core for each whole answer: unlike times, it changes little when
+    something else runs beside. `memory` is in KB a stream, None where it was not looked at.
+    """
 
     result: Result
+    work: float
     memory: float | None = None
 
 
@@ -70,17 +75,17 @@ def run(scenario: Scenario, service: Service, model: str) -> Outcome:
     command = [sys.executable, "-m", "tests.benchmarks.serving.load", service.url]
     command += [service.dialect.name, "--tokens", str(scenario.script.tokens)]
     command += [*scenario.arguments(), "--token", service.token]
-    if not (scenario.holds and service.pid):
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        return Outcome(Result(**json.loads(done.stdout)))
-    before = most = service.memory()
+    worked, held = service.worked(), service.memory()
+    most = held
     with subprocess.Popen(command, stdout=subprocess.PIPE) as load:
         while load.poll() is None:
-            most = max(most, service.memory())
             time.sleep(SAMPLE_SECONDS)
+            if scenario.holds:
+                most = max(most, service.memory())
         assert load.stdout is not None
         result = Result(**json.loads(load.stdout.read()))
-    return Outcome(result, (most - before) / scenario.streams)
+    work = (service.worked() - worked) * 1000 / max(1, result.answers)
+    return Outcome(result, work, (most - held) / scenario.streams if scenario.holds else None)
 
 
 def middle(outcomes: Sequence[Outcome]) -> Outcome:
@@ -98,7 +103,8 @@ def middle(outcomes: Sequence[Outcome]) -> Outcome:
     for result in results:
         for reason, count in result.errors.items():
             errors[reason] = errors.get(reason, 0) + count
-    return Outcome(Result(**numbers, errors=errors), outcomes[0].memory)
+    work = median(outcome.work for outcome in outcomes)
+    return Outcome(Result(**numbers, errors=errors), work, outcomes[0].memory)
 
 
 def _script(model: str, script: Script) -> None:

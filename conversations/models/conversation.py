@@ -251,10 +251,11 @@ class Conversation(models.Model):
             answer = self._lock()
             if answer is None or answer.pk != answer_id or answer.status not in Message.BROKEN_OFF:
                 raise NothingToRetry()
+            question = _question_of(answer)
             answer.charged_to = list(asking.charged_to)
             answer.sampling |= asking.sampling or {}
             answer.begin_again(asking.process)
-        return _question_of(answer), answer
+        return question, answer
 
     def regenerate(self, answer_id: UUID, asking: Asking | None = None) -> tuple[Message, Message]:
         """Another answer beside this one, on the active path from now on.
@@ -318,8 +319,8 @@ class Conversation(models.Model):
             with connection.cursor() as cursor:
                 cursor.execute(MOVE_UP, {"message": message.pk})
             message.children.update(parent=message.parent_id)
-            message.delete()
-            if leaf is None or leaf.pk == message.pk:
+            message.delete()  # which takes the id from `message`
+            if leaf is None or leaf.pk == message_id:
                 leaf = message.parent or self.messages.filter(position=0).order_by("-pk").first()
             if leaf is not None:
                 self._show(leaf)

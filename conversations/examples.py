@@ -112,6 +112,20 @@ CONVERSATION_WITH_MESSAGES = OpenApiExample(
     value={**_CONVERSATION, "messages": [_QUESTION, _ANSWER]},
     response_only=True,
 )
+MATCH = OpenApiExample(
+    "Message that matches",
+    value={
+        "conversation_id": _CONVERSATION["id"],
+        "title": _CONVERSATION["title"],
+        "message_id": _ANSWER["id"],
+        "role": "assistant",
+        "active": True,
+        "snippet": _ANSWER["content"],
+        "highlights": [[13, 19]],
+        "created_at": _ANSWER["created_at"],
+    },
+    response_only=True,
+)
 NEW_CONVERSATION = OpenApiExample(
     "Open question",
     value={

@@ -16,6 +16,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
+from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
 from documents.models import Document
 from llm.messages import ChatMessage
@@ -65,6 +66,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         rows = shown.order_by().values("conversation")
         count = Subquery(rows.annotate(n=Count("pk")).values("n"))
         return self.annotate(message_count=Coalesce(count, 0))
+
+    def matches(self, words: Words, user_id: UUID, *, every_branch: bool) -> Matches:
+        """Titles and messages of that user in this set that have the words; one query so far."""
+        last = self.filter(user_id=user_id).order_by("-updated_at", "-id")
+        ids = list(last.values_list("pk", flat=True)[:MOST_CONVERSATIONS])
+        return Matches(words, user_id, ids, every_branch)
 
     def open(
         self,

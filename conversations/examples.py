@@ -112,6 +112,22 @@ CONVERSATION_WITH_MESSAGES = OpenApiExample(
     value={**_CONVERSATION, "messages": [_QUESTION, _ANSWER]},
     response_only=True,
 )
+EXPORT = OpenApiExample(
+    "Export",
+    value={**_CONVERSATION, "messages": [_QUESTION, _ANSWER]},
+    response_only=True,
+    media_type="application/json",
+)
+EXPORT_AS_MARKDOWN = OpenApiExample(
+    "Export as Markdown",
+    value=(
+        "# What were net sales of iPhone in 2019?\n\n"
+        "- Begun: 2026-11-24 09:31 UTC\n\n"
+        "## User\n\n_2026-11-24 09:31 UTC_\n\nWhat were net sales of iPhone in 2019?\n"
+    ),
+    response_only=True,
+    media_type="text/markdown",
+)
 MATCH = OpenApiExample(
     "Message that matches",
     value={

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from conversations import answer_views, branch_views, search_views, views
+from conversations import answer_views, branch_views, export_views, search_views, views
 
 OF_MESSAGE = {
     "retry": branch_views.MessageRetry,
@@ -20,6 +20,7 @@ urlpatterns = [
     path("conversations", views.ConversationList.as_view()),
     path("conversations/search", search_views.ConversationSearch.as_view()),
     path("conversations/<uuid:pk>", views.ConversationDetail.as_view()),
+    path("conversations/<uuid:pk>/export", export_views.ConversationExport.as_view()),
     path("conversations/<uuid:pk>/messages", views.MessageList.as_view()),
     path(
         "conversations/<uuid:pk>/messages/<uuid:message_id>", branch_views.MessageDetail.as_view()

@@ -14,6 +14,14 @@ STREAMED = (
     "`message.created`, `retrieval`, any number of `delta`, then `message.completed` or `error`."
 )
 
+_NO_SAMPLING: dict[str, Any] = {
+    "temperature": None,
+    "top_p": None,
+    "max_completion_tokens": None,
+    "stop": None,
+    "seed": None,
+    "reasoning_effort": None,
+}
 _CONVERSATION = {
     "id": "0199f0c3-1f2e-7c11-8a3b-6d5e4f3a2b1c",
     "user_id": EXAMPLE_USER_ID,
@@ -23,7 +31,7 @@ _CONVERSATION = {
     "system_prompt": "",
     "grounding": "strict",
     "query_rewriting": "model",
-    "sampling": {"temperature": 0.2},
+    "sampling": {**_NO_SAMPLING, "temperature": 0.2},
     "fallback_models": None,
     "archived": False,
     "document_ids": ["0199f0c2-a1b2-7d3e-8f4a-5b6c7d8e9f00"],
@@ -40,7 +48,7 @@ _QUESTION: dict[str, Any] = {
     "status": "completed",
     "content": "What were net sales of iPhone in 2019?",
     "model": "",
-    "sampling": {},
+    "sampling": _NO_SAMPLING,
     "finish_reason": "",
     "error": None,
     "citations": [],
@@ -79,7 +87,7 @@ _ANSWER = {
     "role": "assistant",
     "content": "Net sales of iPhone were $142,381 million in 2019 [1].",
     "model": "llama-3.3-70b-versatile",
-    "sampling": {"temperature": 0.2},
+    "sampling": {**_NO_SAMPLING, "temperature": 0.2},
     "finish_reason": "stop",
     "citations": [_CITATION],
     "grounding": "answered",

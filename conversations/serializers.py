@@ -61,13 +61,26 @@ class StopField(serializers.ListField):
         return super().to_internal_value([data] if isinstance(data, str) else data)
 
 
+class NumberField(serializers.FloatField):
+    """A number: neither `true` nor text stands for one."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """Raises ValidationError."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        try:
+            return super().to_internal_value(data)
+        except OverflowError:
+            self.fail("invalid")
+
+
 class SamplingSerializer(StrictSerializer):
     """Options of an answer; one that is left out is as the conversation, or the model, has it."""
 
-    temperature = serializers.FloatField(
+    temperature = NumberField(
         required=False, allow_null=True, min_value=0, max_value=2, help_text="0 to 2."
     )
-    top_p = serializers.FloatField(
+    top_p = NumberField(
         required=False, allow_null=True, min_value=0, max_value=1, help_text="0 to 1."
     )
     max_completion_tokens = serializers.IntegerField(

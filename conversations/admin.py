@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from conversations import transcript
 from conversations.models import Conversation, Feedback
 from documents.admin import ReadOnly, user_link
 
-MESSAGES_SHOWN = 200
+DOCUMENTS_SHOWN = 200
 SETTINGS = (
     "id",
     "user",
@@ -22,8 +23,11 @@ SETTINGS = (
     "system_prompt",
     "grounding",
     "query_rewriting",
+    "sampling",
+    "fallback_models",
     "archived",
     "sources",
+    "summary",
 )
 
 
@@ -66,24 +70,26 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
         """Links to what it is grounded in."""
         links = [
             (reverse("admin:documents_document_change", args=[document.pk]), document.name)
-            for document in conversation.documents.all()[:MESSAGES_SHOWN]
+            for document in conversation.documents.all()[:DOCUMENTS_SHOWN]
         ]
         everything = conversation.mode == Conversation.Mode.GROUNDED_RAG
         otherwise = "none chosen: all of the user's" if everything else "none"
         return format_html_join("", '<div><a href="{}">{}</a></div>', links) or otherwise
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Conversation | None:
+        """With the wish to see every branch, which the address tells."""
+        conversation: Any = super().get_object(request, object_id, from_field)
+        if conversation is not None:
+            conversation.every_branch = request.GET.get("branches") == "all"
+        found: Conversation | None = conversation
+        return found
+
     @admin.display
     def transcript(self, conversation: Any) -> SafeString:
-        """The newest messages, oldest of them first, with citations, tokens and timings."""
-        joined = conversation.messages.select_related("retrieval", "feedback")
-        newest = joined.prefetch_related("citations").order_by("-position")
-        return render_to_string(
-            "conversations/transcript.html",
-            {
-                "messages": list(newest[:MESSAGES_SHOWN])[::-1],
-                "left_out": max(0, conversation.message_count - MESSAGES_SHOWN),
-            },
-        )
+        """The newest messages, oldest of them first, of the active path or of every branch."""
+        return render_to_string("conversations/transcript.html", transcript.of(conversation))
 
 
 @admin.register(Feedback)

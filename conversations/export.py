@@ -11,6 +11,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from conversations.database import in_database
 from conversations.models import Conversation, Message
+from conversations.models.tree import in_reading_order
 from conversations.serializers import ConversationSerializer, MessageSerializer
 
 # Messages in memory at a time.
@@ -42,15 +43,7 @@ def order(conversation: Conversation, *, every_branch: bool) -> list[UUID]:
     there: list[tuple[UUID, UUID | None, str]] = list(rows)
     if any(status == Message.Status.PENDING for _, _, status in there):
         conversation.settle_orphans()
-    below: dict[UUID | None, list[UUID]] = {}
-    for pk, parent_id, _ in there:
-        below.setdefault(parent_id, []).append(pk)
-    told: list[UUID] = []
-    waiting = below.pop(None, [])[::-1]
-    while waiting:
-        told.append(waiting.pop())
-        waiting += below.pop(told[-1], [])[::-1]
-    return told
+    return [place.id for place in in_reading_order((pk, parent) for pk, parent, _ in there)]
 
 
 async def as_json(conversation: Conversation, ids: Sequence[UUID]) -> AsyncIterator[str]:

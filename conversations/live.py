@@ -147,6 +147,7 @@ class LiveAnswer:
             plan.messages, models=plan.models, max_tokens=plan.max_tokens, sampling=plan.sampling
         ):
             if isinstance(part, Delta):
+                self.turn.speaker = part.model
                 self._say(marks.feed(part.text))
             else:
                 completion = part

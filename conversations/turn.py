@@ -56,6 +56,8 @@ class Turn:
         self.passages: tuple[Passage, ...] = ()
         self.retrieval: Retrieval | None = None
         self.plan: Plan | None = None
+        # The model that answers, known from its first word on: another one may have stood in.
+        self.speaker = ""
         # What takes the marks that point nowhere out of the answer as it comes.
         self.marks: MarksInStream | NoMarks = NoMarks()
         self._trouble: Exception | None = None
@@ -145,7 +147,7 @@ class Turn:
             answer.finish_reason = "cancelled"
         plan, usage = self.plan, Usage(0, 0)
         if plan is not None:
-            answer.model = plan.models[0] if plan.asks_model else catalogue.EXTRACTIVE
+            answer.model = self._model(plan) if plan.asks_model else catalogue.EXTRACTIVE
             usage = self._estimated(plan, said)
         self._settle(plan, said, usage, estimated=True)
         logger.info("answer stopped", extra=self._log_ids() | {"status": str(status)})
@@ -191,7 +193,7 @@ class Turn:
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
-        model = answer.model or (self.plan.models[0] if self.plan else "")
+        model = answer.model or (self._model(self.plan) if self.plan else "")
         answer.cost_usd += ledger.cost(model, usage)
         with transaction.atomic():
             if plan is not None and plan.receipt.history.left_out:
@@ -207,11 +209,15 @@ class Turn:
                 estimated=estimated,
             )
 
+    def _model(self, plan: Plan) -> str:
+        """Who answers; until a word is said, who was asked first."""
+        return self.speaker or plan.models[0]
+
     def _estimated(self, plan: Plan, said: str) -> Usage:
         """What an answer that was cut short took: the provider tells it only at an answer's end."""
         if not plan.asks_model:
             return Usage(0, 0)
-        model = catalogue.find(plan.models[0])
+        model = catalogue.find(self._model(plan))
         return Usage(plan.receipt.total, tokens.estimate(said, model))
 
     def _search(self, searches: Searches) -> Plan:

@@ -103,7 +103,7 @@ class GroqClient:
             with _mapped_errors():
                 async for data in received:
                     if text := events.feed(data):
-                        yield Delta(text)
+                        yield Delta(text, name)
                     if events.broken:
                         break
             yield events.completion(name)

@@ -170,5 +170,5 @@ class Fixed:
         self, messages: Sequence[ChatMessage], **options: Any
     ) -> AsyncIterator[Delta | Completion]:
         """The answer as one delta, then whole."""
-        yield Delta(self.text)
+        yield Delta(self.text, EXTRACTIVE)
         yield await self.complete(messages)

@@ -46,9 +46,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer's text: what came at once, one token or several."""
+    """The next piece of an answer's text: what came at once, one token or several.
+
+    `model` is the catalogue's name of the model that says it.
+    """
 
     text: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)

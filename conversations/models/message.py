@@ -189,6 +189,7 @@ class Message(models.Model):
         self.status, self.started_at, self.process = self.Status.PENDING, timezone.now(), process
         self.cancel_requested = False
         self.content = self.error_code = self.error = self.grounding = self.finish_reason = ""
+        self.model, self.context = "", {}
         self.citations.all().delete()
         Retrieval.objects.filter(message=self).delete()
         self.save()

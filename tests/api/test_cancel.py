@@ -12,6 +12,8 @@ from django.utils import timezone
 from conversations import branch_views, live
 from conversations.database import in_database
 from conversations.models import Message, UsageEntry
+from llm import catalogue
+from llm.messages import Usage
 from tests import fake_groq
 from tests.factories import assert_problem, events_of, get, make_conversation, make_user, post
 
@@ -103,6 +105,20 @@ def test_what_it_took_is_estimated(conversation, groq):
         usage["completion_tokens"],
     )
     assert str(entry.cost_usd) == usage["cost_usd"] != "0.00000000"
+
+
+def test_the_model_that_stood_in_is_named_and_priced(conversation, groq, settings):
+    settings.GROQ_FALLBACK_MODELS = ["openai/gpt-oss-20b"]
+    groq.script(fake_groq.error(503), fake_groq.answer(WORDS, delay=0.05))
+
+    _, stopped = ask_and(cancel, conversation)
+
+    assert stopped.json()["model"] == "openai/gpt-oss-20b"
+    entry = UsageEntry.objects.get()
+    used = Usage(entry.prompt_tokens, entry.completion_tokens)
+    cost = catalogue.find("openai/gpt-oss-20b").cost(used)
+    assert entry.model == "openai/gpt-oss-20b"
+    assert entry.cost_usd == cost.quantize(entry.cost_usd)
 
 
 def test_a_stream_ends_with_the_answer_as_it_was_kept(conversation, groq):

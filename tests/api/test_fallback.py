@@ -140,6 +140,17 @@ def test_once_a_stream_has_begun_no_other_model_goes_on(api, conversation, groq,
     assert asked(groq) == [WANTED]
 
 
+def test_what_a_model_that_stood_in_said_before_it_broke_off_is_paid_to_it(
+    api, conversation, groq, settings
+):
+    settings.GROQ_FALLBACK_MODELS = [SECOND]
+    groq.script(fake_groq.error(503), fake_groq.cut(2))
+
+    assert events_of(ask(api, conversation, stream=True))[-1][1] == "error"
+    entry = UsageEntry.objects.get()
+    assert (entry.model, entry.estimated) == (SECOND, True)
+
+
 def test_where_all_fail_the_error_is_of_the_wanted_model(api, conversation, groq, settings):
     settings.GROQ_FALLBACK_MODELS = [SECOND]
     groq.script(fake_groq.error(429, {"Retry-After": "7"}), fake_groq.error(503))

@@ -78,7 +78,8 @@ def test_each_piece_of_a_stream_is_told_as_it_comes(groq):
 
     *deltas, _ = stream(client(groq))
 
-    assert deltas == [Delta("One "), Delta("two "), Delta("three.")]
+    [model] = OPTIONS["models"]
+    assert deltas == [Delta(text, model) for text in ("One ", "two ", "three.")]
 
 
 @pytest.mark.parametrize("ask", [complete, streamed])

@@ -236,3 +236,14 @@ def test_deleting_costs_the_same_few_queries_however_much_follows(
 
     with django_assert_num_queries(18):
         conversation.delete_message(second.pk)
+
+
+def test_an_answer_that_is_asked_for_again_keeps_nothing_of_the_former_attempt(conversation):
+    _, answer = conversation.ask("And then?")
+    answer.status, answer.model, answer.context = "cancelled", "one", {"total": 1}
+    answer.settle("Half an")
+
+    _, again = conversation.ask_again(answer.pk)
+
+    again.refresh_from_db()
+    assert (again.status, again.content, again.model, again.context) == ("pending", "", "", {})

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from rest_framework.exceptions import NotFound
 
-from conversations import evidence, exceptions, ledger, provider, rewriting
+from conversations import evidence, exceptions, history, ledger, provider, rewriting
 from conversations.citations import MarksInStream, NoMarks, cite
 from conversations.database import in_database
 from conversations.models import Citation, Conversation, Message, Retrieval
@@ -22,11 +22,6 @@ from llm.messages import ChatMessage, Completion, Sampling, Usage
 from llm.passages import Passage
 
 logger = logging.getLogger(__name__)
-
-# At most twice as many messages of history are read: more would cost time for nothing.
-HISTORY_STEP = 100
-# An answer that was broken off is part of what was said, as far as it came.
-SAID = (Message.Status.COMPLETED, Message.Status.CANCELLED, Message.Status.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +239,12 @@ class Turn:
         options["stop"] = tuple(options.get("stop", ()))
         model = catalogue.find(models[0])
         max_tokens = model.answer_tokens(settings.ANSWER_TOKENS)
-        summary, history = self._history()
+        past = history.read(self.conversation, self.question.position)
         fitted = context.fit(
             system=prompts.system(self._base_prompt(), self.conversation.system_prompt),
-            summary=summary,
-            history=history,
+            summary=past.summary,
+            history=past.said,
+            unread=past.unread,
             question=self.question.content,
             passages=[prompts.passage(number, one) for number, one in enumerate(found, start=1)],
             with_passages=prompts.grounded_question,
@@ -297,24 +293,6 @@ class Turn:
         if self.grounded:
             return extractive.Fixed(extractive.answer(query, self.passages))
         return extractive.Fixed(prompts.NO_MODEL)
-
-    def _history(self) -> tuple[str, list[context.Counted]]:
-        """The summary, and what was said since, oldest first; at most two database queries.
-
-        Without a summary it begins at a round position: for many turns with the same message.
-        """
-        end, shown = self.question.position, self.conversation.messages.filter(active=True)
-        if end == 0:
-            return "", []
-        summary, start = "", max(0, end // HISTORY_STEP - 1) * HISTORY_STEP
-        if through := self.conversation.summarised_through:
-            # On another branch, or deleted: then the summary is not of what was said here.
-            covered = shown.filter(pk=through, position__lt=end).values_list("position", flat=True)
-            if (position := covered.first()) is not None:
-                summary, start = self.conversation.summary, position + 1
-        rows = shown.filter(position__range=(start, end - 1), status__in=SAID).exclude(content="")
-        said = rows.order_by("position").values_list("role", "content")
-        return summary, [context.Counted(ChatMessage(*row)) for row in said]
 
     def _log_ids(self) -> dict[str, Any]:
         return {"conversation": self.conversation.pk, "answer": self.answer.pk}

@@ -12,6 +12,7 @@ from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import JobAborted
+from procrastinate.jobs import Status
 
 from documents.ingestion import ingest
 from documents.models import Document, DocumentQuerySet
@@ -93,6 +94,10 @@ async def requeue_stalled(timestamp: int) -> None:
     manager = app.job_manager
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=DEAD_AFTER_SECONDS):
         try:
+            if "timestamp" in job.task_kwargs:
+                # A periodic one: the next is due already, and may wait for this one's lock.
+                await manager.finish_job(job, Status.FAILED, delete_job=True)
+                continue
             await manager.retry_job(job)
         except Exception:  # its worker lives after all, and has just ended it
             logger.warning("job of a dead worker not taken up again", extra={"job": job.id})

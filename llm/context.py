@@ -6,7 +6,7 @@ question, and history is left out seldom and much at once instead of a little at
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -101,14 +101,16 @@ def fit(
     budget: int,
     answer_reserve: int,
     count: Count,
+    unread: int = 0,
 ) -> Context:
     """Fits a prompt into `budget` tokens: the window less the answer's reserve.
 
     The system prompt and the question always stay whole; then come the passages, best first;
     then the summary; then the history, newest first, without a gap and from a question on.
     `history` is what the summary ("" for none) does not cover, oldest first. For the same prefix
-    turn after turn it has to begin with the same message. `count` counts a text alone. Raises
-    QuestionTooLong where system prompt and question do not fit.
+    turn after turn it has to begin with the same message. `unread` messages before it count as
+    left out. `count` counts a text alone. Raises QuestionTooLong where system prompt and question
+    do not fit.
     """
     system_tokens = count(system) + MESSAGE_TOKENS + FORMAT_TOKENS
     question_tokens = count(question) + MESSAGE_TOKENS
@@ -131,12 +133,17 @@ def fit(
             total=budget - room + history_tokens,
             system=Section(system_tokens, kept=1),
             summary=_section(summary_tokens, int(opening != system), int(bool(summary))),
-            history=_history_section(history, start, history_tokens),
+            history=_history_section(history, start, history_tokens, unread),
             passages=_section(passages_tokens, kept, len(passages)),
             question=Section(question_tokens, kept=1),
         ),
         history_room=room,
     )
+
+
+def history_room(receipt: Mapping[str, Any]) -> int:
+    """The tokens that the history could take in the prompt of a stored receipt."""
+    return int(receipt["budget"] - receipt["total"] + receipt["history"]["tokens"])
 
 
 def to_fold(history: Sequence[Counted], room: int, count: Count) -> int:
@@ -221,8 +228,9 @@ def _section(tokens: int, kept: int, given: int) -> Section:
     return Section(tokens, kept, given - kept, Reason.OVER_BUDGET if kept < given else None)
 
 
-def _history_section(history: Sequence[Counted], start: int, tokens: int) -> Section:
+def _history_section(history: Sequence[Counted], start: int, tokens: int, unread: int) -> Section:
+    kept = len(history) - start
     orphans = "user" not in {one.message.role for one in history[:start]}
-    if start and orphans:
-        return Section(tokens, len(history) - start, start, Reason.WITHOUT_QUESTION)
-    return _section(tokens, len(history) - start, len(history))
+    if start and orphans and not unread:
+        return Section(tokens, kept, start, Reason.WITHOUT_QUESTION)
+    return _section(tokens, kept, len(history) + unread)

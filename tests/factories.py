@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from asgiref.sync import async_to_sync
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import AsyncClient, Client
 
 from botgpt.accounts.models import User
@@ -63,6 +64,12 @@ def complete(answer: Message, content: str, citations: Sequence[Citation] = ()) 
 def upload(api: Client, content: bytes, *, name: str = "museum.txt", **fields: Any) -> Any:
     file = SimpleUploadedFile(name, content)
     return api.post("/api/v1/documents", {"file": file, **fields})
+
+
+def empty_queue() -> None:
+    """Takes out what workers of earlier tests left: their periodic jobs."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
 
 
 def post(api: Client, path: str, body: Any = None, **headers: str) -> Any:

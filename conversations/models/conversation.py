@@ -323,6 +323,7 @@ class Conversation(models.Model):
             leaf = self._lock()
             message = self.messages.get(pk=message_id)
             self._leave_from(message.position)
+            self._forget_summary_of(message)
             with connection.cursor() as cursor:
                 cursor.execute(MOVE_UP, {"message": message.pk})
             message.children.update(parent=message.parent_id)
@@ -332,6 +333,14 @@ class Conversation(models.Model):
             if leaf is not None:
                 self._show(leaf)
             self._touch()
+
+    def _forget_summary_of(self, message: Message) -> None:
+        """What is deleted must not live on in the summary, whichever branch that is of."""
+        self.refresh_from_db(fields=["summarised_through"])
+        through = self.messages.filter(pk=self.summarised_through)
+        if through.filter(position__gte=message.position).exists():
+            self.summary, self.summarised_through = "", None
+            self.save(update_fields=["summary", "summarised_through"])
 
     def _show(self, message: Message) -> None:
         """Makes the path through this message active, by its newest children down to the end."""

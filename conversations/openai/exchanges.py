@@ -7,11 +7,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 
+from conversations.history import STEP
 from conversations.models import Conversation, Message
 from conversations.models.conversation import TITLE_WORDS, Asking
 from conversations.openai.errors import UnknownFile
 from conversations.openai.serializers import Asked
-from conversations.turn import HISTORY_STEP, Turn
+from conversations.turn import Turn
 from documents.models import Document
 
 # Among so many of the user's latest conversations the one is looked for that a request goes on.
@@ -93,7 +94,7 @@ def _first_kept(said: int) -> int:
 
     No prompt reads more, and for many requests it is the same message.
     """
-    return max(0, said // HISTORY_STEP - 1) * HISTORY_STEP
+    return max(0, said // STEP - 1) * STEP
 
 
 def _title(text: str) -> str:

@@ -1,0 +1,52 @@
+"""Jobs that the worker runs again and again: they look for what is due.
+
+So a question costs no time for queueing them, and what a dead worker left undone is found again.
+Each has a lock, by which no two workers do the same.
+"""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from procrastinate.contrib.django import app
+
+from conversations import summaries, titles
+from conversations.database import in_database
+from conversations.models import Message, StreamedText, WebProcess
+
+# The log names processes by id: for so long it can be looked up which one that was.
+REMEMBERED_FOR = timedelta(days=1)
+# Before the documents that wait: each of these jobs is short, and somebody sees what it does.
+PRIORITY = 10
+
+
+@app.periodic(cron="* * * * * */5")
+@app.task(queue="conversations", lock="titles", queueing_lock="titles", priority=PRIORITY)
+async def write_titles(timestamp: int) -> None:
+    """Names conversations by their first question and answer."""
+    if settings.GROQ_API_KEY:
+        await titles.write_due()
+
+
+# As seldom as that, because what the model could not summarise is due again the next time.
+@app.periodic(cron="* * * * * */30")
+@app.task(queue="conversations", lock="summaries", queueing_lock="summaries", priority=PRIORITY)
+async def fold_histories(timestamp: int) -> None:
+    """Folds turns that left the window into their conversation's summary."""
+    if settings.GROQ_API_KEY:
+        await summaries.fold_due()
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(queue="conversations", lock="orphans", queueing_lock="orphans", priority=PRIORITY)
+async def settle_orphans(timestamp: int) -> None:
+    """Ends answers whose web process died, and forgets dead processes and pieces left over."""
+    await in_database(Message.objects.interrupt_orphans)
+    await in_database(_forget_the_dead)
+
+
+def _forget_the_dead() -> None:
+    WebProcess.objects.filter(seen_at__lt=Now() - REMEMBERED_FOR).delete()
+    under_way = Message.objects.filter(pk=OuterRef("message_id"), status=Message.Status.PENDING)
+    StreamedText.objects.filter(~Exists(under_way)).delete()

@@ -14,6 +14,7 @@ from documents.serializers import (
     StrictSerializer,
     TextField,
 )
+from llm.context import Reason
 from llm.ranking import Outcome
 
 COMMENT_CHARS = 4_000
@@ -106,6 +107,42 @@ class RetrievalSerializer(serializers.Serializer[Any]):
     rewriting = serializers.ChoiceField(
         Conversation.Rewriting.choices,
         help_text="What came to the question.",
+    )
+
+
+class SectionSerializer(serializers.Serializer[Any]):
+    """A part of the prompt."""
+
+    tokens = serializers.IntegerField(help_text="That it takes.")
+    kept = serializers.IntegerField(help_text="Pieces (messages, passages) that it holds.")
+    left_out = serializers.IntegerField(help_text="Pieces for which there was no room.")
+    reason = serializers.ChoiceField(
+        [reason.value for reason in Reason],
+        allow_null=True,
+        help_text="Why: `over_budget`, or `without_question` for an answer whose question is out.",
+    )
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    """What a prompt is made of. The sections' tokens add up to `total`."""
+
+    budget = serializers.IntegerField(help_text="Tokens that the prompt may take.")
+    answer_reserve = serializers.IntegerField(help_text="Tokens kept for the answer besides.")
+    total = serializers.IntegerField(help_text="As counted here; `usage` has the provider's count.")
+    system = SectionSerializer()
+    summary = SectionSerializer(
+        help_text="Of the turns that left the window, in the system prompt."
+    )
+    history = SectionSerializer()
+    passages = SectionSerializer(help_text="In the question's message.")
+    question = SectionSerializer()
+
+
+class AnswerReceiptSerializer(ReceiptSerializer):
+    """The receipt of an answer's prompt."""
+
+    citations_dropped = serializers.IntegerField(
+        help_text="Marks in the answer that pointed at no passage and were taken out."
     )
 
 

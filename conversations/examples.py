@@ -56,7 +56,7 @@ _QUESTION: dict[str, Any] = {
     "retrieval": None,
     "feedback": None,
     "usage": None,
-    "context": {},
+    "context": None,
     "duration_ms": None,
     "created_at": "2026-11-24T09:31:00Z",
 }
@@ -79,6 +79,27 @@ _SEARCHED: dict[str, Any] = {
     "searches": [[{"text": "What were net sales of iPhone in 2019?", "weight": 1.0}]],
     "rewriting": "off",
 }
+_RECEIPT: dict[str, Any] = {
+    "budget": 13952,
+    "answer_reserve": 2048,
+    "total": 1902,
+    "system": {"tokens": 196, "kept": 1, "left_out": 0, "reason": None},
+    "summary": {"tokens": 0, "kept": 0, "left_out": 0, "reason": None},
+    "history": {"tokens": 0, "kept": 0, "left_out": 0, "reason": None},
+    "passages": {"tokens": 1684, "kept": 6, "left_out": 0, "reason": None},
+    "question": {"tokens": 22, "kept": 1, "left_out": 0, "reason": None},
+    "citations_dropped": 0,
+}
+_PASSAGE = {
+    "chunk_id": _CITATION["chunk_id"],
+    "document_id": _CITATION["document_id"],
+    "document_name": "annual-report.pdf",
+    "page_start": 24,
+    "page_end": 24,
+    "section": "Products and Services Performance",
+    "score": 11.7,
+    "text": "2019 Change 2018 Change 2017\niPhone $ 142,381 (14)% $ 164,888 18 % $ 139,337",
+}
 _ANSWER = {
     **_QUESTION,
     "id": "0199f0c3-1f31-7e03-8c2d-2b3c4d5e6f70",
@@ -100,17 +121,7 @@ _ANSWER = {
         "total_tokens": 1861,
         "cost_usd": "0.00110219",
     },
-    "context": {
-        "budget": 13952,
-        "answer_reserve": 2048,
-        "total": 1902,
-        "system": {"tokens": 196, "kept": 1, "left_out": 0, "reason": None},
-        "summary": {"tokens": 0, "kept": 0, "left_out": 0, "reason": None},
-        "history": {"tokens": 0, "kept": 0, "left_out": 0, "reason": None},
-        "passages": {"tokens": 1684, "kept": 6, "left_out": 0, "reason": None},
-        "question": {"tokens": 22, "kept": 1, "left_out": 0, "reason": None},
-        "citations_dropped": 0,
-    },
+    "context": _RECEIPT,
     "duration_ms": 640,
 }
 
@@ -182,6 +193,33 @@ CHANGE = OpenApiExample(
 )
 NEW_MESSAGE = OpenApiExample(
     "Question", value={"content": "And in 2018?"}, request_only=True, media_type="application/json"
+)
+PREVIEW = OpenApiExample(
+    "The exact prompt",
+    value={
+        "model": "llama-3.3-70b-versatile",
+        "fallback_models": [],
+        "asks_model": True,
+        "max_completion_tokens": 2048,
+        "messages": [
+            {"role": "system", "content": "You are BOT GPT. Answer from the numbered passages..."},
+            {"role": "user", "content": "Passages:\n\n[1] ...\n\nQuestion: And in 2018?"},
+        ],
+        "context": {name: value for name, value in _RECEIPT.items() if name != "citations_dropped"},
+        "retrieval": {
+            "query": "And in 2018? What were net sales of iPhone in 2019?",
+            "searches": [
+                [
+                    {"text": "And in 2018?", "weight": 1.0},
+                    {"text": "What were net sales of iPhone in 2019?", "weight": 0.4},
+                ]
+            ],
+            "rewriting": "terms",
+            "model_would_rewrite": True,
+            "passages": [_PASSAGE],
+        },
+    },
+    response_only=True,
 )
 RETRY = OpenApiExample(
     "Once more", value={"stream": False}, request_only=True, media_type="application/json"

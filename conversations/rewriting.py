@@ -62,8 +62,8 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
 
     Falls back on the words of the turns before whenever the model fails or takes too long.
     """
-    client = provider.rewriting() if rewriting == Rewriting.MODEL else None
-    if client is None or not before or not follow_up.leaning(question).points_back:
+    client = provider.rewriting()
+    if client is None or not is_for_model(question, before, rewriting):
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
     model = catalogue.find(settings.GROQ_SMALL_MODEL)
@@ -83,6 +83,12 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
         return by_terms(question, before, rewriting, asked)
     queries = tuple(follow_up.queries(question, rewritten))
     return Searches(rewritten.question, queries, Rewriting.MODEL, asked)
+
+
+def is_for_model(question: str, before: Sequence[Exchange], rewriting: Rewriting) -> bool:
+    """Whether the model that writes searches is asked for this question's, where there is one."""
+    wanted = rewriting == Rewriting.MODEL and bool(settings.GROQ_API_KEY) and bool(before)
+    return wanted and follow_up.leaning(question).points_back
 
 
 def by_terms(

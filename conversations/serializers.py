@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from conversations.answer_serializers import (
+    AnswerReceiptSerializer,
     CitationSerializer,
     FeedbackSerializer,
     RetrievalSerializer,
@@ -254,6 +255,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     grounding = serializers.SerializerMethodField()
     retrieval = serializers.SerializerMethodField()
     feedback = serializers.SerializerMethodField()
+    # The framework takes fields out of the class, so its own `context` stays.
+    context = serializers.SerializerMethodField()  # type: ignore[assignment]
     parent_id = serializers.UUIDField(read_only=True, allow_null=True)
     sibling_ids = serializers.ListField(
         child=serializers.UUIDField(),
@@ -325,6 +328,11 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         """None until there is some."""
         feedback = getattr(message, "feedback", None)
         return FeedbackSerializer(feedback).data if feedback else None
+
+    @extend_schema_field(AnswerReceiptSerializer(allow_null=True))
+    def get_context(self, message: Message) -> Any:
+        """What the prompt held; None for questions, and where no prompt was made."""
+        return message.context or None
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):

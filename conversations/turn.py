@@ -43,6 +43,18 @@ class Plan:
         return isinstance(self.responder, GroqClient)
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a question would be asked with; `searches` is None in open chat.
+
+    Where `rewritten`, a model would write other searches than these.
+    """
+
+    plan: Plan
+    searches: Searches | None = None
+    rewritten: bool = False
+
+
 class Turn:
     """One question and its answer."""
 
@@ -102,14 +114,24 @@ class Turn:
         if not self.grounded:
             self.plan = await in_database(self._plan, self.question.content, [])
             return self.plan
-        before: list[Exchange] = []
-        if self.question.position > 0:
-            before = await in_database(rewriting.exchanges, self.question)
-        wanted = Conversation.Rewriting(self.conversation.query_rewriting)
-        searches = await rewriting.write(self.question.content, before, wanted)
+        before = await in_database(self._before) if self.question.position > 0 else []
+        searches = await rewriting.write(self.question.content, before, self._rewriting)
         self.plan = await in_database(self._search, searches)
         self.marks = MarksInStream(len(self.passages))
         return self.plan
+
+    def preview(self) -> Preview:
+        """What `prepare` would come to if no model wrote its searches; stores nothing.
+
+        Raises QuestionTooLong.
+        """
+        content = self.question.content
+        if not self.grounded:
+            return Preview(self._plan(content, []))
+        before = self._before()
+        searches = rewriting.by_terms(content, before, self._rewriting)
+        plan = self._plan(searches.query, self._find(searches).passages)
+        return Preview(plan, searches, rewriting.is_for_model(content, before, self._rewriting))
 
     def save(self, plan: Plan, completion: Completion, said: str, *, streamed: bool) -> None:
         """Saves the whole answer with its usage, its context and its citations.
@@ -215,17 +237,26 @@ class Turn:
         model = catalogue.find(self._model(plan))
         return Usage(plan.receipt.total, tokens.estimate(said, model))
 
+    @property
+    def _rewriting(self) -> Conversation.Rewriting:
+        return Conversation.Rewriting(self.conversation.query_rewriting)
+
+    def _before(self) -> list[Exchange]:
+        return rewriting.exchanges(self.question)
+
+    def _find(self, searches: Searches) -> evidence.Evidence:
+        scope = list(self.conversation.searched_documents().values_list("pk", flat=True))
+        return evidence.find(searches, scope, settings.PASSAGES)
+
     def _search(self, searches: Searches) -> Plan:
         """The plan for what these searches find, which is kept as the answer's trace."""
-        scope = list(self.conversation.searched_documents().values_list("pk", flat=True))
-        limit = settings.PASSAGES
-        found = evidence.find(searches, scope, limit)
+        found = self._find(searches)
         plan = self._plan(searches.query, found.passages)
         self.retrieval = evidence.keep_trace(
             self.question,
             self.answer,
-            wanted=self.conversation.query_rewriting,
-            limit=limit,
+            wanted=self._rewriting,
+            limit=settings.PASSAGES,
             searches=searches,
             evidence=found,
             kept=plan.passages,

@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from conversations import answer_views, branch_views, export_views, search_views, views
+from conversations import (
+    answer_views,
+    branch_views,
+    export_views,
+    preview,
+    search_views,
+    views,
+)
 
 OF_MESSAGE = {
     "retry": branch_views.MessageRetry,
@@ -22,6 +29,7 @@ urlpatterns = [
     path("conversations/<uuid:pk>", views.ConversationDetail.as_view()),
     path("conversations/<uuid:pk>/export", export_views.ConversationExport.as_view()),
     path("conversations/<uuid:pk>/messages", views.MessageList.as_view()),
+    path("conversations/<uuid:pk>/context", preview.ConversationContext.as_view()),
     path(
         "conversations/<uuid:pk>/messages/<uuid:message_id>", branch_views.MessageDetail.as_view()
     ),

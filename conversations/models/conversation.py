@@ -226,6 +226,20 @@ class Conversation(models.Model):
         self, parent: Message | None, position: int, content: str, asking: Asking
     ) -> tuple[Message, Message]:
         """A question under `parent` and the answer to come, within a transaction."""
+        question, answer = self._new_turn(parent, position, content, asking)
+        Message.objects.bulk_create([question.stands_alone(), answer.stands_alone()])
+        return question, answer
+
+    def next_turn(self, content: str, asking: Asking) -> tuple[Message, Message]:
+        """The turn that `ask` would append, which is not saved."""
+        last = self.messages.shown().last()
+        position = last.position + 1 if last else 0
+        return self._new_turn(last, position, content, asking)
+
+    def _new_turn(
+        self, parent: Message | None, position: int, content: str, asking: Asking
+    ) -> tuple[Message, Message]:
+        """A question and the answer to come, not saved yet."""
         question = Message(
             conversation=self,
             parent=parent,
@@ -233,9 +247,7 @@ class Conversation(models.Model):
             role=Message.Role.USER,
             content=content,
         )
-        answer = self._answer_to(question, asking)
-        Message.objects.bulk_create([question.stands_alone(), answer.stands_alone()])
-        return question, answer
+        return question, self._answer_to(question, asking)
 
     def _answer_to(self, question: Message, asking: Asking) -> Message:
         """An answer to come, not saved yet."""
@@ -337,6 +349,8 @@ class Conversation(models.Model):
     def _forget_summary_of(self, message: Message) -> None:
         """What is deleted must not live on in the summary, whichever branch that is of."""
         self.refresh_from_db(fields=["summarised_through"])
+        if self.summarised_through is None:
+            return
         through = self.messages.filter(pk=self.summarised_through)
         if through.filter(position__gte=message.position).exists():
             self.summary, self.summarised_through = "", None

@@ -16,6 +16,7 @@ from llm.context import (
     QuestionTooLong,
     Reason,
     fit,
+    history_room,
     to_fold,
 )
 from llm.messages import ChatMessage
@@ -222,6 +223,31 @@ def test_folding_leaves_what_fits_half_the_room_or_the_newest_exchanges(history,
     else:
         assert size <= room or len(questions) <= 2 or rest[0].message.role == "user"
     assert to_fold(rest, room, len) == 0
+
+
+def test_a_stored_receipt_tells_the_room_of_the_history():
+    history = [user("a" * 30), assistant("b" * 30)] * 8
+    for budget in (200, 400, 900):
+        made = fitted("sys", "sum", history, passages=["p" * 20], budget=budget)
+        assert history_room(made.receipt.as_json()) == made.history_room
+
+
+def test_messages_that_were_not_read_count_as_left_out():
+    made = fit(
+        system="",
+        summary="",
+        history=[user("a"), assistant("b")],
+        question="q",
+        passages=[],
+        with_passages=prompts.grounded_question,
+        budget=1000,
+        answer_reserve=100,
+        count=len,
+        unread=100,
+    )
+
+    section = made.receipt.history
+    assert (section.kept, section.left_out, section.reason) == (2, 100, Reason.OVER_BUDGET)
 
 
 def test_a_history_that_fits_is_not_folded():

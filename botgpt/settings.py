@@ -260,6 +260,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "botgpt.api.schema.add_problem_responses",
+        "botgpt.api.schema.add_idempotency_key",
     ],
 }
 

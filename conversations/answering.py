@@ -14,22 +14,24 @@ from django.shortcuts import get_object_or_404
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from conversations import live
+from conversations import exceptions, live
 from conversations.asynchronous import AsyncAPIView, EventStreamRenderer
 from conversations.bodies import told_turn
 from conversations.live import LiveAnswer, Stop
 from conversations.models import Conversation, Message
 from conversations.models.conversation import Asking
 from conversations.serializers import AskingSerializer
-from conversations.streaming import event_stream
+from conversations.streaming import event_stream, resumed_stream, stored_turn
 from conversations.turn import Turn
-from documents.exceptions import DocumentsNotReady
+from documents.exceptions import CallUnderWay, DocumentsNotReady
 from documents.models import Document
+from documents.repeats import REPLAYED
 from documents.views import Scoped
 
 # How many of the documents that cannot be read a refusal names.
 FAILED_NAMED = 3
 POLL_SECONDS = 0.2
+GONE = "What the first call with this Idempotency-Key made was deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,29 @@ class Answering(Scoped, AsyncAPIView):
         """The answer as one body, or as events where the client asked for them."""
         if not isinstance(result, Begun):
             return await super().respond(result)
+        stream = result.stream or isinstance(self.request.accepted_renderer, EventStreamRenderer)
+        # What becomes of the call is told by its answer from now on.
+        call, self.call = self.call, None
+        if call is not None and call.begun:
+            return await self._respond_again(result, stream)
         answer = live.answers().start(result.turn)
-        if result.stream or isinstance(self.request.accepted_renderer, EventStreamRenderer):
+        if stream:
             return event_stream(answer, opened=result.opened)
         await heard(answer, answer.wait())
         return Response(await told_turn(answer.turn, result.opened), 201)
+
+    async def _respond_again(self, result: Begun, stream: bool) -> HttpResponseBase:
+        """The same of an answer that was asked for before, which may have ended by now."""
+        answer = result.turn.answer
+        if answer.status == Message.Status.PENDING and not stream:
+            raise CallUnderWay()
+        self.headers[REPLAYED] = "true"
+        if stream:
+            here = live.answers().find(answer.pk)
+            return resumed_stream(answer.pk, here, opened=result.opened, after=0)
+        if problem := exceptions.of_ended(answer):
+            raise problem
+        return Response(await told_turn(result.turn, result.opened), 201)
 
     def begin(
         self,
@@ -76,6 +96,8 @@ class Answering(Scoped, AsyncAPIView):
     ) -> Begun:
         """A turn of an existing conversation. `ask` may raise Message.DoesNotExist."""
         asked.is_valid(raise_exception=True)
+        if before := self.asked_before():
+            return Begun(before, asked.validated_data["stream"])
         conversation = self.find_conversation(self.kwargs["pk"])
         if conversation.mode == Conversation.Mode.GROUNDED_RAG:
             require_read(conversation.searched_documents())
@@ -88,7 +110,24 @@ class Answering(Scoped, AsyncAPIView):
     def asking(self, options: dict[str, Any] | None = None) -> Asking:
         """How the caller asks: with these options, by this process, and who pays."""
         payers = (self.caller.key_id,) if self.caller.key_id else ()
-        return Asking(options, live.sign_of_life(), payers)
+        return Asking(options, live.sign_of_life(), payers, self.call.pk if self.call else None)
+
+    def asked_before(self) -> Turn | None:
+        """The turn that the first call with the same key saved, if this one is not the first.
+
+        Raises NotFound where it was deleted.
+        """
+        if self.call is None or self.call.answer_id is None:
+            return None
+        try:
+            turn = stored_turn(self.call.answer_id)
+            if turn.answer.status == Message.Status.PENDING and turn.conversation.settle_orphans():
+                turn = stored_turn(self.call.answer_id)
+        except Message.DoesNotExist as error:
+            raise NotFound(GONE) from error
+        if turn.question.role != Message.Role.USER:
+            raise NotFound(GONE)
+        return turn
 
     def find_conversation(self, pk: UUID) -> Conversation:
         """One that the caller may see, else a 404."""

@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from conversations.database import in_database
+from documents.repeats import Repeatable
 
 
 class EventStreamRenderer(JSONRenderer):
@@ -24,7 +24,7 @@ class EventStreamRenderer(JSONRenderer):
     format = "events"
 
 
-class AsyncAPIView(APIView):
+class AsyncAPIView(Repeatable):
     """An APIView that may wait after its handler. A handler may be async too."""
 
     # Django would refuse a view that has handlers of both kinds.
@@ -46,6 +46,8 @@ class AsyncAPIView(APIView):
         self.headers = self.default_response_headers
         try:
             response = await self.respond(await self.handle())
+            if self.call is not None:
+                await in_database(self.keep, response)
         except Exception as error:
             response = await in_database(self.handle_exception, error)
         # The base's annotation names REST framework's Response; it takes any of Django's.

@@ -163,7 +163,7 @@ async def _within(seconds: float, answer: LiveAnswer) -> bool:
 
 async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGenerator[Event | None]:
     """The events of an answer as the database has them, until it has ended."""
-    turn = await in_database(_stored_turn, answer_id)
+    turn = await in_database(stored_turn, answer_id)
     if after < CREATED:
         yield CREATED, "message.created", await in_database(turn_body, turn, opened)
     told, searched, silent_since = max(after - SEARCHED, 0), after >= SEARCHED, time.monotonic()
@@ -186,7 +186,8 @@ async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGene
     yield await in_database(_ending, answer_id)
 
 
-def _stored_turn(answer_id: UUID) -> Turn:
+def stored_turn(answer_id: UUID) -> Turn:
+    """The turn of an answer as it is saved. Raises Message.DoesNotExist."""
     answer = Message.objects.select_related("conversation", "parent").get(pk=answer_id)
     return Turn(answer.conversation, answer.parent or answer, answer)
 

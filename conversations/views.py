@@ -86,6 +86,8 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
         fields = _new_conversation.fields_to_open(request.data)
         stream, ids = fields.pop("stream"), fields.pop("document_ids")
         content, user_id = fields.pop("first_message"), fields.pop("user_id", None)
+        if before := self.asked_before():
+            return Begun(before, stream, opened=True)
         user = self.caller.creating_for(user_id)
         documents = find_documents(user, ids) if ids else []
         if fields["mode"] == Conversation.Mode.GROUNDED_RAG:

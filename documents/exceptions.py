@@ -1,4 +1,4 @@
-"""What can be wrong with documents, as the API tells it."""
+"""What can be wrong with documents and with calls sent twice, as the API tells it."""
 
 from rest_framework.exceptions import APIException
 
@@ -28,6 +28,23 @@ class DocumentsNotReady(APIException):
         """`may_pass` says that waiting may help."""
         super().__init__(detail)
         self.may_pass = may_pass
+
+
+class CallUnderWay(APIException):
+    """The same call, with the same key, is being answered."""
+
+    status_code = 409
+    default_code = "idempotent_call_under_way"
+    default_detail = "The first call with this Idempotency-Key is still under way: try again."
+    wait = 1
+
+
+class KeyReused(APIException):
+    """One key for two different calls."""
+
+    status_code = 422
+    default_code = "idempotency_key_reused"
+    default_detail = "This Idempotency-Key was sent with another call: give each call its own."
 
 
 class DocumentUnderWay(APIException):

@@ -1,8 +1,67 @@
 """Calls that may be sent twice and are done once: the `Idempotency-Key` header."""
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models
+from django.db.models.functions import Now
+
+from documents.exceptions import CallUnderWay, KeyReused
+
+KEPT = timedelta(hours=24)
+# A call that saved nothing for so long belonged to a process that died.
+GIVEN_UP_AFTER = timedelta(seconds=60)
+FORGOTTEN_AT_ONCE = 1_000
+
+# One statement, so that one of many that come at once wins. The row of a call that died, or that is
+# due to be forgotten, is taken over under a new id: whoever held the old one finds it gone.
+CLAIM = """
+INSERT INTO documents_idempotentcall AS earlier (caller, key, digest, created_at)
+VALUES (%(caller)s, %(key)s, %(digest)s, statement_timestamp())
+ON CONFLICT (caller, key) DO UPDATE
+SET id = EXCLUDED.id, digest = EXCLUDED.digest, created_at = EXCLUDED.created_at,
+    answer_id = NULL, status = NULL, body = NULL
+WHERE earlier.created_at < statement_timestamp() - %(kept)s
+   OR (earlier.created_at < statement_timestamp() - %(given_up_after)s
+       AND earlier.digest = EXCLUDED.digest
+       AND earlier.answer_id IS NULL AND earlier.status IS NULL)
+RETURNING earlier.*
+"""
+
+
+class IdempotentCallQuerySet(models.QuerySet["IdempotentCall"]):
+    """Sets of calls."""
+
+    def claim(self, caller: str, key: str, digest: str) -> "IdempotentCall":
+        """The call to make now, or the one that was made with this key and has `begun`.
+
+        Raises KeyReused or CallUnderWay.
+        """
+        bounds = {"kept": KEPT, "given_up_after": GIVEN_UP_AFTER}
+        for claimed in self.raw(CLAIM, {"caller": caller, "key": key, "digest": digest, **bounds}):
+            return claimed
+        earlier = self.filter(caller=caller, key=key).first()
+        if earlier is None:  # given up a moment ago
+            raise CallUnderWay()
+        if earlier.digest != digest:
+            raise KeyReused()
+        if not earlier.begun:
+            raise CallUnderWay()
+        return earlier
+
+    def tie(self, call_id: int, answer_id: UUID) -> None:
+        """Says in the transaction that saves a question which answer the call asked for.
+
+        Raises CallUnderWay where another took the call over meanwhile.
+        """
+        if not self.filter(pk=call_id).update(answer_id=answer_id):
+            raise CallUnderWay()
+
+    def forget_old(self) -> int:
+        """Removes calls whose keys have had their time, FORGOTTEN_AT_ONCE at most; how many."""
+        old = self.filter(created_at__lt=Now() - KEPT).order_by("created_at")
+        return self.filter(pk__in=old.values("pk")[:FORGOTTEN_AT_ONCE]).delete()[0]
 
 
 class IdempotentCall(models.Model):
@@ -17,6 +76,8 @@ class IdempotentCall(models.Model):
     body = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
+    objects: ClassVar[Any] = IdempotentCallQuerySet.as_manager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["caller", "key"], name="call_once_a_key")
@@ -24,3 +85,16 @@ class IdempotentCall(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def begun(self) -> bool:
+        """Whether something was saved of it: the answer to come, or what it was answered with."""
+        return self.answer_id is not None or self.status is not None
+
+    def keep(self, status: int, body: Any) -> None:
+        """Saves what it was answered with."""
+        IdempotentCall.objects.filter(pk=self.pk).update(status=status, body=body)
+
+    def give_up(self) -> None:
+        """Lets its key be used again, unless a question was saved."""
+        IdempotentCall.objects.filter(pk=self.pk, answer_id=None).delete()

@@ -14,8 +14,9 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Status
 
+from documents.idempotency import FORGOTTEN_AT_ONCE
 from documents.ingestion import ingest
-from documents.models import Document, DocumentQuerySet
+from documents.models import Document, DocumentQuerySet, IdempotentCall
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,14 @@ async def requeue_stalled(timestamp: int) -> None:
             await waiting.aupdate(status=Document.Status.PENDING)
     if lost := await sync_to_async(_without_job().fail)("internal_error", INTERNAL_ERROR):
         logger.error("documents without a job failed", extra={"documents": lost})
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="documents", queueing_lock="forget_calls")
+def forget_calls(timestamp: int) -> None:
+    """Removes calls whose Idempotency-Key has had its time, in batches that lock little."""
+    while IdempotentCall.objects.forget_old() == FORGOTTEN_AT_ONCE:
+        pass
 
 
 def _without_job() -> DocumentQuerySet:

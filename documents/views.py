@@ -17,11 +17,11 @@ from rest_framework import generics, serializers, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from documents.exceptions import DocumentUnderWay
 from documents.highlights import find_highlights
 from documents.models import Chunk, Document
+from documents.repeats import Repeatable
 from documents.search import search
 from documents.serializers import (
     EXAMPLE_USER_ID,
@@ -65,7 +65,7 @@ EXAMPLE = OpenApiExample(
 )
 
 
-class Scoped(APIView):
+class Scoped(Repeatable):
     """A view whose objects are those that its caller may see."""
 
     @property

@@ -24,11 +24,12 @@ from botgpt.accounts.models import KEY_PREFIX, APIKey, User
 class Caller:
     """Whom a request may act for: its owner, or any user where `owner` is None.
 
-    `key_id` is that of the API key, where the caller showed one.
+    `key_id` is that of the API key, where the caller showed one. `identity` keeps callers apart.
     """
 
     owner: User | None
     key_id: UUID | None = None
+    identity: str = "open"
 
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
@@ -69,7 +70,7 @@ class CallerAuthentication(BaseAuthentication):
             return self._by_key(secret.strip())
         session = SessionAuthentication().authenticate(request)
         if session is not None and session[0].is_staff:
-            return session[0], Caller(owner=None)
+            return session[0], Caller(owner=None, identity=f"staff:{session[0].pk}")
         if settings.OPEN_ACCESS:
             return AnonymousUser(), Caller(owner=None)
         raise NotAuthenticated("Send an API key: `Authorization: Bearer <key>`.")
@@ -79,7 +80,8 @@ class CallerAuthentication(BaseAuthentication):
         if key is None:
             raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
         key.touch()
-        return key.owner or AnonymousUser(), Caller(owner=key.owner, key_id=key.pk)
+        caller = Caller(owner=key.owner, key_id=key.pk, identity=f"key:{key.pk}")
+        return key.owner or AnonymousUser(), caller
 
     def authenticate_header(self, request: Request) -> str:
         """Makes an unknown caller a 401 instead of a 403."""

@@ -1,6 +1,8 @@
-"""What the OpenAPI schema says on every call: the shape of its errors."""
+"""What the OpenAPI schema says on every call: the shape of its errors, the key of a POST."""
 
 from typing import Any
+
+from documents.repeats import HEADER, KEY
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM = {
@@ -59,6 +61,16 @@ OPENAI_ERROR = {
         }
     },
 }
+IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": (
+        "Makes the call safe to send again: for 24 hours the same key and body get the first "
+        "answer, with `Idempotent-Replayed: true`; 409 while the first call is under way (a stream "
+        "is joined), 422 for another body. A call that was refused may be sent with its key again."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY.pattern},
+}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -72,4 +84,13 @@ def add_problem_responses(result: dict[str, Any], **kwargs: Any) -> dict[str, An
         content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
         for method in METHODS & path.keys():
             path[method]["responses"]["default"] = {"description": "A problem.", "content": content}
+    return result
+
+
+def add_idempotency_key(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Adds the header to every POST but OpenAI's, which knows none."""
+    for address, path in result["paths"].items():
+        post = path.get("post")
+        if post and not address.startswith("/openai/"):
+            post.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     return result

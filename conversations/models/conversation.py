@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
 from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
-from documents.models import Document
+from documents.models import Document, IdempotentCall
 from llm.messages import ChatMessage
 
 TITLE_CHARS = 200
@@ -110,11 +110,23 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How an answer is asked for: its options, the process that gives it, and who pays."""
+    """How an answer is asked for: its options, the process that gives it, and who pays.
+
+    `call_id` is that of the IdempotentCall, where the question came with a key.
+    """
 
     sampling: dict[str, Any] | None = None
     process: UUID | None = None
     charged_to: tuple[UUID, ...] = ()
+    call_id: int | None = None
+
+    def tie(self, answer: Message) -> None:
+        """Says, in the transaction that saves it, that the call asked for this answer.
+
+        Raises CallUnderWay where another took the call over meanwhile.
+        """
+        if self.call_id is not None:
+            IdempotentCall.objects.tie(self.call_id, answer.pk)
 
 
 class Conversation(models.Model):
@@ -228,6 +240,7 @@ class Conversation(models.Model):
         """A question under `parent` and the answer to come, within a transaction."""
         question, answer = self._new_turn(parent, position, content, asking)
         Message.objects.bulk_create([question.stands_alone(), answer.stands_alone()])
+        asking.tie(answer)
         return question, answer
 
     def next_turn(self, content: str, asking: Asking) -> tuple[Message, Message]:
@@ -274,6 +287,7 @@ class Conversation(models.Model):
             answer.charged_to = list(asking.charged_to)
             answer.sampling |= asking.sampling or {}
             answer.begin_again(asking.process)
+            asking.tie(answer)
         return question, answer
 
     def regenerate(self, answer_id: UUID, asking: Asking | None = None) -> tuple[Message, Message]:
@@ -281,6 +295,7 @@ class Conversation(models.Model):
 
         Raises Message.DoesNotExist, AnswerUnderWay, or NotThatRole for what is no answer.
         """
+        asking = asking or Asking()
         with transaction.atomic():
             self._lock()
             former = self.messages.select_related("parent").get(pk=answer_id)
@@ -289,8 +304,9 @@ class Conversation(models.Model):
             question = _question_of(former)
             self._show(question)
             self._leave_from(former.position)
-            answer = self._answer_to(question, asking or Asking())
+            answer = self._answer_to(question, asking)
             answer.save(force_insert=True)
+            asking.tie(answer)
             self._touch()
         return question, answer
 

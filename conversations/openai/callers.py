@@ -43,6 +43,7 @@ class OpenAIView(Scoped):
     """A call of OpenAI's API. Errors have its shape; the objects are those of one user."""
 
     content_negotiation_class = AnyAccepted
+    takes_key = False
 
     def get_exception_handler(self) -> Callable[..., Any]:
         """OpenAI's shape instead of problem details."""

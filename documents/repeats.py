@@ -1,0 +1,103 @@
+"""Views whose POST may be sent twice, with an `Idempotency-Key`, and is done once."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from documents.idempotency import IdempotentCall
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+KEY = re.compile(r"[!-~]{1,255}")
+# What of a response's head belongs to what was done.
+KEPT_HEADERS = ("Location",)
+
+
+class Replayed(Exception):
+    """The call was made before: it is answered as it was then."""
+
+
+class Repeatable(APIView):
+    """A view whose POST is done once for each key of a caller."""
+
+    takes_key = True
+    # The call under way, where it came with a key, until what became of it is saved.
+    call: IdempotentCall | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Claims the key before the handler runs. Raises KeyReused or CallUnderWay."""
+        super().initial(request, *args, **kwargs)
+        key = request.headers.get(HEADER)
+        if request.method != "POST" or key is None or not self.takes_key:
+            return
+        if self.call is not None:  # a view that waits for something is admitted more than once
+            return
+        if not KEY.fullmatch(key):
+            raise ValidationError({HEADER: ["Give 1 to 255 visible ASCII characters."]})
+        caller: Any = request.auth
+        self.call = IdempotentCall.objects.claim(caller.identity, key, digest(request))
+        if self.call.status is not None:
+            raise Replayed
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """A call that failed may be made again with its key; one that was made is replayed."""
+        call, self.call = self.call, None
+        if call is not None and isinstance(exc, Replayed):
+            self.headers[REPLAYED] = "true"
+            kept: Any = call.body
+            return Response(kept["data"], call.status, headers=kept["headers"])
+        if call is not None and not call.begun:
+            call.give_up()
+        return super().handle_exception(exc)
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """Keeps what was answered, where that has not been done yet."""
+        self.keep(response)
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def keep(self, response: HttpResponseBase) -> None:
+        """Saves what the call under way is answered with; one that cannot be saved is given up."""
+        call, self.call = self.call, None
+        if call is None or call.begun:
+            return
+        if not isinstance(response, Response) or response.status_code >= 300:
+            call.give_up()
+            return
+        data = json.loads(JSONRenderer().render(response.data) or "null")
+        headers = {name: response[name] for name in KEPT_HEADERS if name in response}
+        call.keep(response.status_code, {"data": data, "headers": headers})
+
+
+def digest(request: Request) -> str:
+    """SHA-256 of what is asked: method, address and body.
+
+    Of the body as it was read: the same form has another boundary each time it is sent.
+    """
+    data = request.data
+    if isinstance(data, MultiValueDict):
+        data = {name: [_value(one) for one in values] for name, values in data.lists()}
+    asked = [request.method, request.get_full_path(), data]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _value(value: Any) -> Any:
+    """A form's value as JSON has it: of a file its name and the SHA-256 of its content."""
+    if not isinstance(value, UploadedFile):
+        return value
+    content = hashlib.sha256()
+    for piece in value.chunks():
+        content.update(piece)
+    value.seek(0)
+    return {"name": value.name, "sha256": content.hexdigest()}

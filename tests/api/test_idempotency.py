@@ -13,6 +13,7 @@ from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.utils import timezone
+from rest_framework.response import Response
 
 from botgpt.accounts.models import APIKey
 from conversations import live
@@ -27,6 +28,7 @@ from tests import fake_groq
 from tests.factories import (
     assert_problem,
     events_of,
+    get,
     make_conversation,
     make_pending,
     make_user,
@@ -199,7 +201,8 @@ def test_a_refused_call_may_be_mended_and_sent_with_its_key_again(api, conversat
     assert ask(api, conversation, "Mended").status_code == 201
 
 
-def test_a_call_that_came_too_early_may_be_sent_again(api, user, groq):
+def test_a_call_that_waited_for_documents_in_vain_may_be_sent_again(api, user, groq, settings):
+    settings.DOCUMENT_WAIT_SECONDS = 0.3
     document = make_pending(user)
     asked = {"mode": "grounded_rag", "document_ids": [str(document.pk)]}
     assert_problem(create(api, user.pk, **asked), 409, "documents_not_ready")
@@ -294,18 +297,20 @@ def test_a_stream_under_way_is_joined_from_its_beginning(api, conversation, groq
         )
 
     async def read(response):
-        return b"".join([part async for part in response.streaming_content]).decode()
+        response.sent = b"".join([part async for part in response.streaming_content])
+        return events_of(response)
 
     async def both():
         first = await send()
         second = await send()
         return second, await asyncio.gather(read(first), read(second))
 
-    joined, told = async_to_sync(both)()
+    second, (told, joined) = async_to_sync(both)()
 
-    assert joined.headers["Idempotent-Replayed"] == "true"
-    assert told[0] == told[1]
-    assert told[0].count("event: delta") > 1
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert [event for _, event, _ in joined].count("delta") > 1
+    assert texts_of(joined) == texts_of(told) == "one two three four"
+    assert joined[-1] == told[-1]
     assert len(groq.received) == 1
 
 
@@ -394,11 +399,26 @@ def test_an_error_of_ours_lets_the_call_be_sent_again(api, user, document, monke
     assert search(api, user.pk, **{"Idempotency-Key": KEY}).status_code == 200
 
 
+def test_a_refusal_that_a_view_returns_lets_the_call_be_sent_again(rf):
+    class Refusing(Repeatable):
+        def post(self, request):
+            return Response({}, 409)
+
+    Refusing.as_view()(rf.post("/", headers={"Idempotency-Key": KEY}))
+
+    assert not IdempotentCall.objects.exists()
+
+
+def test_a_key_means_nothing_where_nothing_is_posted(api, user):
+    assert get(api, "/documents", **{"Idempotency-Key": "two words"}).status_code == 200
+    assert not IdempotentCall.objects.exists()
+
+
 def test_a_call_without_a_key_costs_no_query_for_it(api, user, document):
     with CaptureQueriesContext(connection) as queries:
         search(api, user.pk)
 
-    assert not [one for one in queries if "idempotentcall" in one["sql"]]
+    assert not [one for one in queries if "idempotentcall" in str(one["sql"])]
 
 
 def test_every_post_of_the_api_can_be_repeated():
@@ -464,6 +484,14 @@ def test_who_lost_a_call_to_another_saves_no_question(conversation):
     assert conversation.messages.count() == 4
 
 
+def test_a_call_that_has_an_answer_to_come_is_not_given_up():
+    call = IdempotentCall.objects.claim("open", KEY, "digest")
+    IdempotentCall.objects.tie(call.pk, uuid4())
+    call.give_up()
+
+    assert IdempotentCall.objects.exists()
+
+
 def test_an_answered_call_is_not_taken_over(api, conversation, groq):
     first = ask(api, conversation)
     IdempotentCall.objects.update(created_at=timezone.now() - timedelta(hours=23))
@@ -482,12 +510,13 @@ def test_after_a_day_a_key_is_new(api, conversation, groq):
 def test_the_worker_removes_the_keys_of_yesterday():
     old = [
         IdempotentCall(caller="open", key=str(number), digest="x")
-        for number in range(FORGOTTEN_AT_ONCE + 1)
+        for number in range(2 * FORGOTTEN_AT_ONCE + 1)
     ]
     IdempotentCall.objects.bulk_create(old)
     IdempotentCall.objects.update(created_at=timezone.now() - timedelta(hours=25))
     IdempotentCall.objects.create(caller="open", key="new", digest="x")
 
+    assert IdempotentCall.objects.forget_old() == FORGOTTEN_AT_ONCE
     tasks.forget_calls(0)
 
     assert [call.key for call in IdempotentCall.objects.all()] == ["new"]

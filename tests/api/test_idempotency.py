@@ -404,8 +404,11 @@ def test_a_refusal_that_a_view_returns_lets_the_call_be_sent_again(rf):
         def post(self, request):
             return Response({}, 409)
 
-    Refusing.as_view()(rf.post("/", headers={"Idempotency-Key": KEY}))
+    response = Refusing.as_view()(
+        rf.post("/", {}, "application/json", headers={"Idempotency-Key": KEY})
+    )
 
+    assert response.status_code == 409
     assert not IdempotentCall.objects.exists()
 
 

@@ -50,8 +50,17 @@ class Answering(Scoped, AsyncAPIView):
     while where it raises that the documents are still being read.
     """
 
+    # The answer under way; None where there is no turn, or an earlier call has begun it.
+    live_answer: LiveAnswer | None = None
+
     async def handle(self) -> Any:
-        """What the handler returns, once the documents are read."""
+        """What the handler returns, once the documents are read. A turn is answered from now on."""
+        result = await self._once_read()
+        if isinstance(result, Begun) and not (self.call is not None and self.call.begun):
+            self.live_answer = live.answers().start(result.turn)
+        return result
+
+    async def _once_read(self) -> Any:
         deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
         while True:
             try:
@@ -67,10 +76,9 @@ class Answering(Scoped, AsyncAPIView):
             return await super().respond(result)
         stream = result.stream or isinstance(self.request.accepted_renderer, EventStreamRenderer)
         # What becomes of the call is told by its answer from now on.
-        call, self.call = self.call, None
-        if call is not None and call.begun:
+        self.call, answer = None, self.live_answer
+        if answer is None:
             return await self._respond_again(result, stream)
-        answer = live.answers().start(result.turn)
         if stream:
             return event_stream(answer, opened=result.opened)
         await heard(answer, answer.wait())

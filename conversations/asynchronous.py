@@ -5,6 +5,7 @@ parts (authentication, parsing, errors) and the handler run in a thread, and wha
 returns is responded to without one.
 """
 
+import asyncio
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
@@ -45,7 +46,8 @@ class AsyncAPIView(Repeatable):
         self.request = self.initialize_request(request, *args, **kwargs)
         self.headers = self.default_response_headers
         try:
-            response = await self.respond(await self.handle())
+            # A client that leaves stops nothing half way: what is begun is seen through.
+            response = await self.respond(await asyncio.shield(self._handled()))
             if self.call is not None:
                 await in_database(self.keep, response)
         except Exception as error:
@@ -55,6 +57,13 @@ class AsyncAPIView(Repeatable):
             self.request, cast(Response, response), **kwargs
         )
         return self.response
+
+    async def _handled(self) -> Any:
+        """What the handler returns, or the response to its error."""
+        try:
+            return await self.handle()
+        except Exception as error:
+            return await in_database(self.handle_exception, error)
 
     async def handle(self) -> Any:
         """What the handler returns; the caller is made sure of first, in the same thread."""

@@ -215,14 +215,17 @@ class ConversationChangeSerializer(SamplingSerializer):
         if documents and instance.mode == Conversation.Mode.OPEN_CHAT:
             text = "This conversation is open_chat, which reads no documents."
             raise serializers.ValidationError({"document_ids": [text]})
-        sampling = instance.sampling | self.take_sampling(validated_data)
-        instance.sampling = {name: one for name, one in sampling.items() if one is not None}
-        instance.title_due = instance.title_due and "title" not in validated_data
-        for name, value in validated_data.items():
-            setattr(instance, name, value)
+        given = self.take_sampling(validated_data)
+        sampling = (instance.sampling | given).items()
+        changed = validated_data | {"sampling": {k: v for k, v in sampling if v is not None}}
+        if "title" in changed:
+            changed["title_due"] = False
         if documents is not None:
-            instance.all_documents = not documents
-        instance.save()
+            changed["all_documents"] = not documents
+        for name, value in changed.items():
+            setattr(instance, name, value)
+        # Nothing else: a title or a summary may be written at this moment.
+        instance.save(update_fields=[*changed, "updated_at"])
         if documents is not None:
             instance.documents.set(documents)
         return instance

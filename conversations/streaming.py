@@ -124,7 +124,7 @@ async def _live_events(
 async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[Event | None]:
     turn = answer.turn
     if after < CREATED:
-        yield CREATED, "message.created", await told_turn(turn, opened)
+        yield CREATED, "message.created", _as_begun(await told_turn(turn, opened))
     told = max(after - SEARCHED, 0)
     searched = after >= SEARCHED
     while True:
@@ -149,6 +149,13 @@ async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[
         yield number, "message.completed", {"answer": await told_message(turn.answer)}
 
 
+def _as_begun(body: dict[str, Any]) -> dict[str, Any]:
+    """The turn as it began: whoever comes later adds the deltas to an empty answer too."""
+    nothing_yet: dict[str, Any] = {"status": Message.Status.PENDING, "content": ""}
+    nothing_yet |= {"citations": [], "error": None}
+    return body | {"answer": body["answer"] | nothing_yet}
+
+
 async def _within(seconds: float, answer: LiveAnswer) -> bool:
     """Waits for the answer to go on; False where it does not within that time."""
     if answer.ended:
@@ -165,7 +172,7 @@ async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGene
     """The events of an answer as the database has them, until it has ended."""
     turn = await in_database(stored_turn, answer_id)
     if after < CREATED:
-        yield CREATED, "message.created", await in_database(turn_body, turn, opened)
+        yield CREATED, "message.created", _as_begun(await in_database(turn_body, turn, opened))
     told, searched, silent_since = max(after - SEARCHED, 0), after >= SEARCHED, time.monotonic()
     while True:
         status, said = await in_database(_look, answer_id, told)

@@ -9,8 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations import live
-from conversations.answering import Answering, heard, require_read
+from conversations.answering import Answering, Begun, heard, require_read
 from conversations.bodies import told_message
 from conversations.openai import examples, exchanges
 from conversations.openai.callers import USER_HEADER, OpenAIView
@@ -19,16 +18,14 @@ from conversations.openai.errors import UnknownModel
 from conversations.openai.serializers import ALL_DOCUMENTS, Asked, ChatSerializer
 from conversations.openai.shapes import Head, model_body
 from conversations.streaming import stream_response
-from conversations.turn import Turn
 from documents.models import Document
 from llm import catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class BegunChat:
-    """A turn whose question is saved and whose answer is still to come."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunChat(Begun):
+    """A turn of a chat that the client keeps."""
 
-    turn: Turn
     asked: Asked
 
     @property
@@ -75,14 +72,14 @@ class ChatCompletions(OpenAIView, Answering):
             require_read(searched.filter(pk__in=ids) if ids else searched)
         turn = exchanges.begin(user, asked, files, self.asking(asked.options))
         turn.plan_at_once()
-        return BegunChat(turn, asked)
+        return BegunChat(turn=turn, stream=asked.stream, asked=asked)
 
     async def respond(self, result: Any) -> HttpResponseBase:
         """An error before the first words is an error of the call, streamed or not."""
         if not isinstance(result, BegunChat):
             return await super().respond(result)
-        turn, asked = result.turn, result.asked
-        answer = live.answers().start(turn)
+        turn, asked, answer = result.turn, result.asked, self.live_answer
+        assert answer is not None  # there is no key by which the call could have been made before
         base_url = self.request.build_absolute_uri("/").rstrip("/")
         if asked.stream:
             await heard(answer, answer.first_words())

@@ -110,5 +110,5 @@ def test_deleting_costs_a_bounded_number_of_queries(
     for _ in range(10):
         complete(conversation.ask("And then?")[1], "That.")
 
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(22):
         delete(api, conversation, conversation.messages.get(position=1).pk)

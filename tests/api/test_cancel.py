@@ -90,6 +90,15 @@ def test_what_was_said_is_kept_and_the_model_stops(api, conversation, groq):
     assert groq.server.hung_up.wait(5)
 
 
+def test_an_answer_of_this_process_is_stopped_at_once(conversation, groq, monkeypatch):
+    monkeypatch.setattr(live, "SAVE_SECONDS", 60)  # when notes in the database are read
+    groq.script(fake_groq.answer(WORDS, delay=0.05))
+
+    _, stopped = ask_and(cancel, conversation)
+
+    assert stopped.json()["status"] == "cancelled"
+
+
 def test_what_it_took_is_estimated(conversation, groq):
     groq.script(fake_groq.answer(WORDS, delay=0.05))
 

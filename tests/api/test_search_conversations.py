@@ -167,6 +167,14 @@ def test_what_others_said_is_not_found(api, user):
     assert_problem(get(api, other, **key), 404)
 
 
+def test_the_statement_itself_asks_whose_a_conversation_is(user):
+    theirs = conversation_of(make_user(), "My whale", "Yes.", title="Whale")
+
+    found = match.Matches(match.Words.read("whale"), user.pk, [theirs.pk], every_branch=True)
+
+    assert (found.count(), found[0:20]) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [

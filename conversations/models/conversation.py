@@ -41,7 +41,8 @@ WITH RECURSIVE above AS (
 SELECT id FROM above UNION SELECT id FROM below
 """
 
-# All that follows a message moves up by one, for when it is deleted.
+# All that follows a message moves up by one, for when it is deleted; not shown meanwhile, since no
+# two messages of one position may be active even for a moment.
 MOVE_UP = """
 WITH RECURSIVE below AS (
     SELECT id FROM conversations_message WHERE parent_id = %(message)s
@@ -49,7 +50,8 @@ WITH RECURSIVE below AS (
     SELECT child.id
     FROM below JOIN conversations_message AS child ON child.parent_id = below.id
 )
-UPDATE conversations_message SET position = position - 1 WHERE id IN (SELECT id FROM below)
+UPDATE conversations_message SET position = position - 1, active = false
+WHERE id IN (SELECT id FROM below)
 """
 
 
@@ -350,7 +352,6 @@ class Conversation(models.Model):
         with transaction.atomic():
             leaf = self._lock()
             message = self.messages.get(pk=message_id)
-            self._leave_from(message.position)
             self._forget_summary_of(message)
             with connection.cursor() as cursor:
                 cursor.execute(MOVE_UP, {"message": message.pk})

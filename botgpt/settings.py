@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "DocumentStatus": "documents.models.Document.Status",
         "MessageStatus": "conversations.models.Message.Status",
+        "MessageRole": "conversations.models.Message.Role",
         "ConversationGrounding": "conversations.models.Conversation.Grounding",
         "AnswerGrounding": "conversations.models.Message.Grounding",
         "QueryRewriting": "conversations.models.Conversation.Rewriting",

@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from conversations import exceptions, live
+from conversations import budgets, exceptions, live, provider
 from conversations.asynchronous import AsyncAPIView, EventStreamRenderer
 from conversations.bodies import told_turn
 from conversations.live import LiveAnswer, Stop
@@ -110,15 +110,23 @@ class Answering(Scoped, AsyncAPIView):
         if conversation.mode == Conversation.Mode.GROUNDED_RAG:
             require_read(conversation.searched_documents())
         try:
-            question, answer = ask(conversation, self.asking(asked.options()))
+            asking = self.asking(conversation.user, asked.options())
+            question, answer = ask(conversation, asking)
         except Message.DoesNotExist as error:
             raise NotFound() from error
         return begun(Turn(conversation, question, answer), asked.validated_data["stream"])
 
-    def asking(self, options: dict[str, Any] | None = None) -> Asking:
-        """How the caller asks: with these options, by this process, and who pays."""
+    def asking(self, user: Any, options: dict[str, Any] | None = None) -> Asking:
+        """How the caller asks: with these options, by this process, and who pays.
+
+        Raises BudgetExceeded where a budget of the user or of the key is used up.
+        """
+        limits = (*user.limits(), *self.caller.limits)
+        if provider.answering() is not None:
+            budgets.require_open(limits)
         payers = (self.caller.key_id,) if self.caller.key_id else ()
-        return Asking(options, live.sign_of_life(), payers, self.call.pk if self.call else None)
+        call_id = self.call.pk if self.call else None
+        return Asking(options, live.sign_of_life(), payers, call_id, limits)
 
     def asked_before(self) -> Turn | None:
         """The turn that the first call with the same key saved, if this one is not the first.
@@ -139,7 +147,7 @@ class Answering(Scoped, AsyncAPIView):
 
     def find_conversation(self, pk: UUID) -> Conversation:
         """One that the caller may see, else a 404."""
-        visible = Conversation.objects.visible_to(self.user_scope())
+        visible = Conversation.objects.visible_to(self.user_scope()).select_related("user")
         found: Conversation = get_object_or_404(visible, pk=pk)
         return found
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -77,7 +78,8 @@ def keep_trace(
     with transaction.atomic():
         # Counted at once: the answer may still fail. The row stays locked until the end.
         there = Message.objects.filter(pk=answer.pk)
-        if not there.update(rewrite_tokens=answer.rewrite_tokens, cost_usd=answer.cost_usd):
+        counts = {"rewrite_tokens": answer.rewrite_tokens, "cost_usd": answer.cost_usd}
+        if not there.update(**counts, reserved_tokens=0, reserved_usd=0):
             raise Message.DoesNotExist
         retrieval.save(force_insert=True)
         ledger.charge(
@@ -87,7 +89,10 @@ def keep_trace(
             asked.usage,
             message_id=answer.pk,
             charged_to=answer.charged_to,
+            at=answer.began_at,
+            released=answer.reserved,
         )
+    answer.reserved_tokens, answer.reserved_usd = 0, Decimal(0)
     return retrieval
 
 

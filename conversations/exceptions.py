@@ -1,5 +1,6 @@
 """What can go wrong with a conversation, as the API tells it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework.exceptions import APIException
@@ -62,6 +63,24 @@ class QuestionTooLong(AnsweringFailed):
     default_detail = "The question is longer than the model can take: shorten it."
 
 
+class BudgetExceeded(AnsweringFailed):
+    """A budget has not so much left; `wait` is the time until it has, in seconds."""
+
+    status_code = 429
+    default_code = "budget_exceeded"
+    default_detail = "A budget is used up."
+
+    def __init__(self, detail: str, resets_at: datetime, ids: dict[str, str] | None = None) -> None:
+        """`ids` are those of a turn that was kept."""
+        super().__init__({**(ids or {}), "resets_at": f"{resets_at:%Y-%m-%dT%H:%M:%SZ}"}, detail)
+        self.resets_at = resets_at
+        self.wait = (resets_at - datetime.now(UTC)).total_seconds()
+
+    def kept_as(self, ids: dict[str, str]) -> "BudgetExceeded":
+        """The same for a turn that is kept under these."""
+        return BudgetExceeded(str(self.detail), self.resets_at, ids)
+
+
 class ModelFailed(AnsweringFailed):
     """The model did not answer."""
 
@@ -115,7 +134,9 @@ def of_ended(answer: Any) -> AnsweringFailed | None:
 
 
 def _status_of(code: str) -> int:
-    """The status that goes with the code of an error of the model's side; 500 for our own."""
+    """The status that goes with a code: of a budget, of the model's side, or 500 for our own."""
+    if code == BudgetExceeded.default_code:
+        return BudgetExceeded.status_code
     kinds = {kind.code: kind for kind in _all_kinds(errors.LLMError)}
     if code not in kinds:
         return AnsweringFailed.status_code

@@ -1,10 +1,14 @@
 """What models were paid for, written down as it happens."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from django.utils import timezone
+
 from conversations.models import Conversation, UsageEntry
+from conversations.models.usage import NOTHING, Amount
 from llm import catalogue
 from llm.messages import Usage
 
@@ -29,15 +33,18 @@ def charge(
     message_id: UUID | None = None,
     charged_to: Sequence[UUID] = (),
     estimated: bool = False,
+    at: datetime | None = None,
+    released: Amount = NOTHING,
 ) -> Decimal:
-    """Notes one call of a model; what it cost, in USD. Calls that took nothing leave no entry."""
-    if not usage.prompt_tokens and not usage.completion_tokens:
-        return Decimal(0)
+    """Notes one call of a model within a transaction; what it cost, in USD.
+
+    Calls that took nothing leave no entry. Budgets of the day and month of `at` (now, unless told)
+    count it instead of what was `released`, that is reserved for it before.
+    """
     paid = cost(model, usage)
-    keys = [holder for holder in charged_to if holder != conversation.user_id]
-    UsageEntry.objects.create(
+    entry = UsageEntry(
         user_id=conversation.user_id,
-        key_id=keys[0] if keys else None,
+        key_id=charged_to[0] if charged_to else None,
         conversation_id=conversation.pk,
         message_id=message_id,
         purpose=purpose,
@@ -48,4 +55,5 @@ def charge(
         cost_usd=paid,
         estimated=estimated,
     )
+    entry.enter(at or timezone.now(), released)
     return paid

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from conversations import provider
 from conversations.models import Conversation, Message
-from llm import catalogue, follow_up, prompts
+from llm import catalogue, context, follow_up, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
 from llm.follow_up import Exchange
@@ -66,10 +66,9 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     if client is None or not is_for_model(question, before, rewriting):
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
-    model = catalogue.find(settings.GROQ_SMALL_MODEL)
     usage, failure = NOTHING, ""
     try:
-        completion = await _ask(client, model, question, before)
+        completion = await _ask(client, question, before)
         usage = completion.usage
         rewritten = follow_up.parsed(completion.text)
     except LLMError as error:
@@ -77,7 +76,7 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     except follow_up.Unusable as error:
         failure = str(error)
     milliseconds = int((time.perf_counter() - started) * 1000)
-    asked = Asked(model.name, usage, failure, milliseconds)
+    asked = Asked(model().name, usage, failure, milliseconds)
     if failure:
         logger.warning("rewriting failed", extra={"code": failure, "ms": milliseconds})
         return by_terms(question, before, rewriting, asked)
@@ -91,6 +90,18 @@ def is_for_model(question: str, before: Sequence[Exchange], rewriting: Rewriting
     return wanted and follow_up.leaning(question).points_back
 
 
+def model() -> catalogue.Model:
+    """The one that writes searches."""
+    return catalogue.find(settings.GROQ_SMALL_MODEL)
+
+
+def most(question: str, before: Sequence[Exchange]) -> Usage:
+    """What the model takes at most for these."""
+    said = prompts.rewrite(question, before)
+    counted = sum(tokens.estimate(one.content, model()) + context.MESSAGE_TOKENS for one in said)
+    return Usage(counted + context.FORMAT_TOKENS, REWRITE_TOKENS)
+
+
 def by_terms(
     question: str, before: Sequence[Exchange], rewriting: Rewriting, asked: Asked = NOT_ASKED
 ) -> Searches:
@@ -102,15 +113,13 @@ def by_terms(
     return Searches(follow_up.stated(query), (query,), Rewriting.TERMS, asked)
 
 
-async def _ask(
-    client: GroqClient, model: catalogue.Model, question: str, before: Sequence[Exchange]
-) -> Completion:
+async def _ask(client: GroqClient, question: str, before: Sequence[Exchange]) -> Completion:
     """Raises LLMError, UpstreamTimeout once the whole of it takes too long."""
     try:
         async with asyncio.timeout(settings.GROQ_REWRITE_SECONDS):
             return await client.complete(
                 prompts.rewrite(question, before),
-                models=[model.name],
+                models=[model().name],
                 max_tokens=REWRITE_TOKENS,
                 sampling=THINKING_LITTLE,
             )

@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from rest_framework.exceptions import NotFound
 
-from conversations import evidence, exceptions, history, ledger, provider, rewriting
+from conversations import budgets, evidence, exceptions, history, ledger, provider, rewriting
 from conversations.citations import MarksInStream, NoMarks, cite
 from conversations.database import in_database
 from conversations.models import Citation, Conversation, Message, Retrieval
-from conversations.rewriting import Searches
+from conversations.models.usage import Amount
+from conversations.rewriting import Asked, Searches
 from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError
@@ -87,6 +89,8 @@ class Turn:
         """The error as the API tells it, with the ids under which the turn was kept."""
         if isinstance(error, LLMError):
             return exceptions.ModelFailed(error, self.ids)
+        if isinstance(error, exceptions.BudgetExceeded):
+            return error.kept_as(self.ids)
         if isinstance(error, context.QuestionTooLong):
             return exceptions.QuestionTooLong(self.ids)
         if isinstance(error, Message.DoesNotExist):
@@ -101,7 +105,7 @@ class Turn:
         if self.grounded:
             return
         try:
-            self.plan = self._plan(self.question.content, [])
+            self.plan = self._without_search()
         except Exception as error:
             self._trouble = error
 
@@ -112,13 +116,24 @@ class Turn:
         if self.plan is not None:
             return self.plan
         if not self.grounded:
-            self.plan = await in_database(self._plan, self.question.content, [])
+            self.plan = await in_database(self._without_search)
             return self.plan
         before = await in_database(self._before) if self.question.position > 0 else []
-        searches = await rewriting.write(self.question.content, before, self._rewriting)
-        self.plan = await in_database(self._search, searches)
+        self.plan = await in_database(self._search, await self._searches(before))
         self.marks = MarksInStream(len(self.passages))
         return self.plan
+
+    async def _searches(self, before: Sequence[Exchange]) -> Searches:
+        """What to search for; by words alone where a budget has nothing left for a model."""
+        question = self.question.content
+        if self.answer.limits and rewriting.is_for_model(question, before, self._rewriting):
+            try:
+                most = rewriting.most(question, before)
+                await in_database(budgets.reserve, self.answer, [rewriting.model().name], most)
+            except exceptions.BudgetExceeded as error:
+                asked = Asked(failure=error.default_code)
+                return rewriting.by_terms(question, before, self._rewriting, asked)
+        return await rewriting.write(question, before, self._rewriting)
 
     def preview(self) -> Preview:
         """What `prepare` would come to if no model wrote its searches; stores nothing.
@@ -141,7 +156,9 @@ class Turn:
         answer = self.answer
         answer.status = Message.Status.COMPLETED
         answer.model, answer.finish_reason = completion.model, completion.finish_reason
-        self._settle(plan, said, completion.usage, estimated=False, streamed=streamed)
+        told = completion.usage
+        usage = told if told.prompt_tokens else self._estimated(plan, said)
+        self._settle(plan, said, usage, estimated=usage != told, streamed=streamed)
         logger.info(
             "answer completed",
             extra=self._log_ids()
@@ -173,6 +190,8 @@ class Turn:
         """Marks the answer failed, with a reason that the user can read."""
         if isinstance(error, LLMError):
             code, detail = error.code, error.detail
+        elif isinstance(error, exceptions.BudgetExceeded):
+            code, detail = error.default_code, str(error.detail)
         elif isinstance(error, context.QuestionTooLong):
             code, detail = "question_too_long", exceptions.QuestionTooLong.default_detail
         else:
@@ -180,12 +199,15 @@ class Turn:
         logger.warning("answer failed", extra=self._log_ids() | {"code": code})
         # As it is stored: what an attempt to save left in the fields may be why it failed.
         kept = Message.objects.select_related("parent").filter(pk=self.answer.pk).first()
+        plan = self.plan
+        usage = self._estimated(plan, said) if plan and said else Usage(0, 0)
         if kept is None:
+            # Deleted: `save` has charged it where it came to that.
+            saving = isinstance(error, Message.DoesNotExist)
+            self._charge(Usage(0, 0) if saving else usage, estimated=True)
             return
         kept.status, kept.error_code, kept.error = Message.Status.FAILED, code, detail
         self.answer = kept
-        plan = self.plan
-        usage = self._estimated(plan, said) if plan and said else Usage(0, 0)
         self._settle(None, said, usage, estimated=True)
 
     def _settle(
@@ -210,21 +232,38 @@ class Turn:
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
-        model = answer.model or (self._model(self.plan) if self.plan else "")
+        model = self._charged_model()
         answer.cost_usd += ledger.cost(model, usage)
-        with transaction.atomic():
-            if plan is not None and plan.receipt.history.left_out:
-                Conversation.objects.filter(pk=self.conversation.pk).update(summary_due=True)
-            answer.settle(said, citations, streamed=streamed)
+        try:
+            with transaction.atomic():
+                if plan is not None and plan.receipt.history.left_out:
+                    Conversation.objects.filter(pk=self.conversation.pk).update(summary_due=True)
+                released = answer.settle(said, citations, streamed=streamed)
+                self._charge(usage, released, estimated=estimated)
+        except Message.DoesNotExist:
+            self._charge(usage, estimated=estimated)
+            raise
+
+    def _charge(self, usage: Usage, released: Amount | None = None, *, estimated: bool) -> None:
+        """Writes down what the answer took, in place of what was reserved for it."""
+        answer = self.answer
+        with transaction.atomic(savepoint=False):
             ledger.charge(
                 self.conversation,
                 ledger.Purpose.ANSWER,
-                model,
+                self._charged_model(),
                 usage,
                 message_id=answer.pk,
                 charged_to=answer.charged_to,
                 estimated=estimated,
+                at=answer.began_at,
+                released=answer.reserved if released is None else released,
             )
+        answer.reserved_tokens, answer.reserved_usd = 0, Decimal(0)
+
+    def _charged_model(self) -> str:
+        """Who answered or was to; empty where that is not known yet."""
+        return self.answer.model or (self._model(self.plan) if self.plan else "")
 
     def _model(self, plan: Plan) -> str:
         """Who answers; until a word is said, who was asked first."""
@@ -261,7 +300,20 @@ class Turn:
             evidence=found,
             kept=plan.passages,
         )
+        self._reserve(plan)
         return plan
+
+    def _without_search(self) -> Plan:
+        plan = self._plan(self.question.content, [])
+        self._reserve(plan)
+        return plan
+
+    def _reserve(self, plan: Plan) -> None:
+        """Raises BudgetExceeded where there is not enough left of a budget for the answer."""
+        if plan.asks_model:
+            wanted = plan.sampling.max_completion_tokens or plan.max_tokens
+            most = Usage(plan.receipt.total, min(wanted, plan.max_tokens))
+            budgets.reserve(self.answer, plan.models, most)
 
     def _plan(self, query: str, found: Sequence[Passage]) -> Plan:
         """Fits the prompt. Raises QuestionTooLong where it leaves no passage any room."""

@@ -94,7 +94,7 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
             searched = Document.objects.filter(user=user)
             require_read(searched.filter(pk__in=ids) if ids else searched)
         opened = Conversation.objects.open(
-            user=user, content=content, documents=documents, asking=self.asking(), **fields
+            user=user, content=content, documents=documents, asking=self.asking(user), **fields
         )
         return begun(Turn(*opened), stream, opened=True)
 

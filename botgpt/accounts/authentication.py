@@ -18,18 +18,21 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from botgpt.accounts.models import KEY_PREFIX, APIKey, User
+from conversations.models import Limit
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a request may act for: its owner, or any user where `owner` is None.
 
-    `key_id` is that of the API key, where the caller showed one. `identity` keeps callers apart.
+    `key_id` and `limits` are those of the API key, where the caller showed one. `identity` keeps
+    callers apart.
     """
 
     owner: User | None
     key_id: UUID | None = None
     identity: str = "open"
+    limits: tuple[Limit, ...] = ()
 
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
@@ -80,7 +83,7 @@ class CallerAuthentication(BaseAuthentication):
         if key is None:
             raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
         key.touch()
-        caller = Caller(owner=key.owner, key_id=key.pk, identity=f"key:{key.pk}")
+        caller = Caller(key.owner, key.pk, f"key:{key.pk}", key.limits())
         return key.owner or AnonymousUser(), caller
 
     def authenticate_header(self, request: Request) -> str:

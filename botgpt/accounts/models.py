@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
+
+from conversations.models.usage import Limit, Spending, Unit
 
 # What each secret begins with, so that it is known where it is found.
 KEY_PREFIX = "bot_"
@@ -32,6 +35,8 @@ class UserManager(DjangoUserManager["User"]):
 class Budgeted(models.Model):
     """Whoever may spend so much; an empty budget is none."""
 
+    whose: ClassVar[str]
+
     daily_tokens = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="Tokens a day (UTC), prompts and answers together."
     )
@@ -42,9 +47,24 @@ class Budgeted(models.Model):
     class Meta:
         abstract = True
 
+    def limits(self) -> tuple[Limit, ...]:
+        """The budgets that are set."""
+        given = (
+            (period, unit, getattr(self, f"{span}_{unit}"))
+            for period, span in ((Spending.Period.DAY, "daily"), (Spending.Period.MONTH, "monthly"))
+            for unit in Unit
+        )
+        return tuple(
+            Limit(self.pk, self.whose, period, unit, Decimal(amount))
+            for period, unit, amount in given
+            if amount is not None
+        )
+
 
 class User(Budgeted, AbstractUser):
     """A person: staff of the admin, or a user of the calling product known by UUID."""
+
+    whose = "user"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
 
@@ -76,6 +96,8 @@ def _digest(secret: str) -> str:
 
 class APIKey(Budgeted):
     """A secret that acts for its owner; a service key has none and may act for any user."""
+
+    whose = "key"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100)

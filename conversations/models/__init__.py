@@ -5,13 +5,14 @@ from conversations.models.evidence import Citation, Retrieval
 from conversations.models.feedback import Feedback
 from conversations.models.message import Message, StreamedText
 from conversations.models.process import WebProcess
-from conversations.models.usage import Spending, UsageEntry
+from conversations.models.usage import Limit, Spending, UsageEntry
 
 __all__ = [
     "Citation",
     "Conversation",
     "ConversationDocument",
     "Feedback",
+    "Limit",
     "Message",
     "Retrieval",
     "Spending",

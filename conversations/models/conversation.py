@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
 from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
+from conversations.models.usage import Limit
 from documents.models import Document, IdempotentCall
 from llm.messages import ChatMessage
 
@@ -114,6 +115,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Asking:
     """How an answer is asked for: its options, the process that gives it, and who pays.
 
+    The user pays, and the key in `charged_to`; `limits` are the budgets of both.
     `call_id` is that of the IdempotentCall, where the question came with a key.
     """
 
@@ -121,6 +123,7 @@ class Asking:
     process: UUID | None = None
     charged_to: tuple[UUID, ...] = ()
     call_id: int | None = None
+    limits: tuple[Limit, ...] = ()
 
     def tie(self, answer: Message) -> None:
         """Says, in the transaction that saves it, that the call asked for this answer.
@@ -266,7 +269,7 @@ class Conversation(models.Model):
 
     def _answer_to(self, question: Message, asking: Asking) -> Message:
         """An answer to come, not saved yet."""
-        return Message(
+        answer = Message(
             conversation=self,
             parent=question,
             position=question.position + 1,
@@ -277,6 +280,8 @@ class Conversation(models.Model):
             charged_to=list(asking.charged_to),
             started_at=timezone.now(),
         )
+        answer.limits = asking.limits
+        return answer
 
     def ask_again(self, answer_id: UUID, asking: Asking | None = None) -> tuple[Message, Message]:
         """Takes up an answer that was broken off. Raises NothingToRetry unless it is the newest."""
@@ -286,7 +291,7 @@ class Conversation(models.Model):
             if answer is None or answer.pk != answer_id or answer.status not in Message.BROKEN_OFF:
                 raise NothingToRetry()
             question = _question_of(answer)
-            answer.charged_to = list(asking.charged_to)
+            answer.charged_to, answer.limits = list(asking.charged_to), asking.limits
             answer.sampling |= asking.sampling or {}
             answer.begin_again(asking.process)
             asking.tie(answer)

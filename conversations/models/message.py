@@ -1,7 +1,7 @@
 """Messages: a tree in each conversation, of which one path is the conversation as it is shown."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from conversations.models.evidence import Citation, Retrieval
 from conversations.models.process import WebProcess
+from conversations.models.usage import Amount, Limit, UsageEntry
 from documents.models import Document
 
 
@@ -58,10 +59,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def interrupt_orphans(self, most: int = 1000) -> int:
         """Ends so many answers to come whose process is gone; how many there were."""
-        with transaction.atomic():
-            orphans = self.orphaned().select_for_update(of=("self",), skip_locked=True)[:most]
-            for answer in orphans:
-                answer.interrupt()
+        # Each in a transaction of its own: it queues for its payers' budgets.
+        orphans = self.orphaned()[:most]
+        for answer in orphans:
+            answer.interrupt()
         return len(orphans)
 
 
@@ -89,6 +90,9 @@ class Message(models.Model):
         ANSWERED = "answered"
         PARTIAL = "partial"
         NO_EVIDENCE = "no_evidence"
+
+    # Not stored: the budgets of those who pay for it, as they were when it was asked for.
+    limits: Sequence[Limit] = ()
 
     # What ended before its end, and can be asked for again in its place.
     BROKEN_OFF = (Status.FAILED, Status.CANCELLED, Status.INTERRUPTED)
@@ -195,21 +199,66 @@ class Message(models.Model):
         self.save()
 
     def interrupt(self) -> None:
-        """Ends an answer whose process died, with what is left of it."""
-        self.status, self.error_code = self.Status.INTERRUPTED, "interrupted"
-        self.error = "The server stopped before the answer's end: ask again."
-        self.settle("".join(self.streamed.values_list("text", flat=True)))
+        """Ends an answer whose process died, with what is left of it.
+
+        What it took is not known: what was reserved for it counts as spent. Raises
+        Message.DoesNotExist where it was deleted meanwhile.
+        """
+        fields = ["status", "content", "prompt_tokens", "cost_usd", *RESERVED]
+        with transaction.atomic():
+            self.refresh_from_db(fields=fields, from_queryset=Message.objects.select_for_update())
+            if self.status != self.Status.PENDING:
+                return
+            self.status, self.error_code = self.Status.INTERRUPTED, "interrupted"
+            self.error = "The server stopped before the answer's end: ask again."
+            if self.reserved_tokens:
+                self.completion_tokens = self.reserved_tokens - self.prompt_tokens
+                self.cost_usd += self.reserved_usd
+            released = self.settle("".join(self.streamed.values_list("text", flat=True)))
+            if released.tokens:
+                self._entry_of(released).enter(self.began_at, released)
+
+    def _entry_of(self, reserved: Amount) -> UsageEntry:
+        return UsageEntry(
+            user_id=self.conversation.user_id,
+            key_id=self.charged_to[0] if self.charged_to else None,
+            conversation_id=self.conversation_id,
+            message_id=self.pk,
+            purpose=UsageEntry.Purpose.ANSWER,
+            model=self.sampling.get("model") or self.conversation.model,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cost_usd=reserved.usd,
+            estimated=True,
+        )
+
+    @property
+    def began_at(self) -> datetime:
+        """When it was asked for: its day and month are those of the budgets that it counts to."""
+        return self.started_at or self.created_at
+
+    @property
+    def reserved(self) -> Amount:
+        """What its payers' budgets keep for it."""
+        return Amount(self.reserved_tokens, self.reserved_usd)
 
     def settle(
         self, content: str, citations: Sequence[Citation] = (), *, streamed: bool = True
-    ) -> None:
+    ) -> Amount:
         """Ends the answer with the status it has been given; saved in one transaction.
 
-        `streamed` is false where none of its text has been saved before. Raises
-        Message.DoesNotExist where it was deleted meanwhile.
+        `streamed` is false where none of its text has been saved before. What had been reserved
+        for it is returned, to be released. Raises Message.DoesNotExist where it was deleted
+        meanwhile.
         """
         self.content, self.duration_ms = content, self._elapsed()
         with transaction.atomic(savepoint=False):
+            if self.limits:
+                # It may have been stopped while it was being reserved for.
+                there = Message.objects.select_for_update()
+                self.refresh_from_db(fields=RESERVED, from_queryset=there)
+            released = self.reserved
+            self.reserved_tokens, self.reserved_usd = 0, Decimal(0)
             # Not its place in the tree, which may have changed while the model spoke.
             if not Message.objects.filter(pk=self.pk).update(
                 **{name: getattr(self, name) for name in ENDING}
@@ -220,6 +269,7 @@ class Message(models.Model):
             if streamed:
                 StreamedText.objects.filter(message=self).delete()
         note_known(self, "citations", sorted(citations, key=lambda one: one.number))
+        return released
 
     def _keep(self, citations: Sequence[Citation]) -> None:
         """Saves citations; a document deleted since the search leaves its quote alone."""
@@ -238,6 +288,7 @@ class Message(models.Model):
         return max(0, int((timezone.now() - self.started_at) / timedelta(milliseconds=1)))
 
 
+RESERVED = ("reserved_tokens", "reserved_usd")
 # What an answer's end decides.
 ENDING = (
     "status",
@@ -253,8 +304,7 @@ ENDING = (
     "grounding",
     "duration_ms",
     "context",
-    "reserved_tokens",
-    "reserved_usd",
+    *RESERVED,
 )
 
 

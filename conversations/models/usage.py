@@ -1,13 +1,53 @@
 """What models were paid for, and the budgets that this counts to."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Q
+from django.db import connection, models
+from django.db.models import F, Q, Sum
 from uuid_utils.compat import uuid7
+
+# Whoever changes what a holder has spent shares this lock until the end of the transaction; who
+# adds up the ledger for a new row has it alone, so that no change falls between sum and row.
+SHARE = """
+SELECT pg_advisory_xact_lock_shared('conversations_spending'::regclass::oid::int, hashtext(holder))
+FROM unnest(%(holders)s::text[]) AS holder
+"""
+ALONE = """
+SELECT pg_advisory_xact_lock('conversations_spending'::regclass::oid::int, hashtext(%(holder)s))
+"""
+# Rows are locked in one order, so that no two transactions wait for each other.
+ADD = """
+WITH counted AS (
+    SELECT id FROM conversations_spending
+    WHERE holder = ANY(%(holders)s::uuid[])
+    AND (period, starts) IN (('day', %(day)s::date), ('month', %(month)s::date))
+    ORDER BY holder, period
+    FOR NO KEY UPDATE
+)
+UPDATE conversations_spending SET tokens = tokens + %(tokens)s, usd = usd + %(usd)s
+WHERE id IN (SELECT id FROM counted)
+"""
+# Two statements in one query: the second has to see what is there once the lock is had.
+COUNT = ";".join((SHARE, ADD))
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Tokens, prompts and answers together, and what they cost in USD."""
+
+    tokens: int = 0
+    usd: Decimal = Decimal(0)
+
+
+NOTHING = Amount()
 
 
 class UsageEntryQuerySet(models.QuerySet["UsageEntry"]):
@@ -16,6 +56,19 @@ class UsageEntryQuerySet(models.QuerySet["UsageEntry"]):
     def visible_to(self, user_id: UUID | None) -> "UsageEntryQuerySet":
         """One user's usage; everyone's where no user is named."""
         return self if user_id is None else self.filter(user_id=user_id)
+
+    def of_holder(self, holder: UUID) -> "UsageEntryQuerySet":
+        """What a user, or an API key, was charged."""
+        return self.filter(Q(user_id=holder) | Q(key_id=holder))
+
+    def between(self, begins: datetime, ends: datetime) -> "UsageEntryQuerySet":
+        """From the one moment on, before the other."""
+        return self.filter(created_at__gte=begins, created_at__lt=ends)
+
+    def total(self) -> Amount:
+        """All of it added up."""
+        tokens = Sum(F("prompt_tokens") + F("completion_tokens"), default=0)
+        return Amount(**self.aggregate(tokens=tokens, usd=Sum("cost_usd", default=Decimal(0))))
 
 
 class UsageEntry(models.Model):
@@ -45,6 +98,7 @@ class UsageEntry(models.Model):
     estimated = models.BooleanField(
         default=False, help_text="Counted here: the provider told no usage of an answer cut short."
     )
+    # When the call's answer was begun: its day and month are those of the budgets it counts to.
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[Any] = UsageEntryQuerySet.as_manager()
@@ -65,6 +119,53 @@ class UsageEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.purpose}: {self.prompt_tokens} + {self.completion_tokens}"
 
+    def enter(self, at: datetime, released: Amount = NOTHING) -> None:
+        """Adds it to the ledger and counts it to budgets, instead of what was reserved for it.
+
+        Within a transaction. `at` is when the answer was begun. A call that took nothing leaves no
+        entry, and only releases what was reserved.
+        """
+        tokens = self.prompt_tokens + self.completion_tokens
+        if tokens:
+            self.created_at = at
+            # Raw, that is with the time given: Django would put the present one.
+            self.save_base(raw=True, force_insert=True)
+        if tokens or released != NOTHING:
+            holders = [self.user_id, *([self.key_id] if self.key_id else [])]
+            more = Amount(tokens - released.tokens, self.cost_usd - released.usd)
+            Spending.objects.count_in(holders, at, more)
+
+
+class SpendingQuerySet(models.QuerySet["Spending"]):
+    """Sets of rows of spending."""
+
+    def at(self, at: datetime) -> "SpendingQuerySet":
+        """Those of the day and of the month that this moment is in."""
+        places = [Q(period=period, starts=period.starts(at)) for period in Spending.Period]
+        return self.filter(reduce(or_, places))
+
+    def share(self, holders: Collection[UUID]) -> None:
+        """Keeps rows of these from being made until the transaction ends."""
+        with connection.cursor() as cursor:
+            cursor.execute(SHARE, {"holders": [str(one) for one in holders]})
+
+    def count_in(self, holders: Collection[UUID], at: datetime, amount: Amount) -> None:
+        """Adds what was spent, or reserved, at a time to the rows there are; in one query."""
+        values: dict[str, Any] = {
+            "holders": [str(one) for one in holders],
+            "day": Spending.Period.DAY.starts(at),
+            "month": Spending.Period.MONTH.starts(at),
+            "tokens": amount.tokens,
+            "usd": amount.usd,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT, values)
+
+    def alone(self, holder: UUID) -> None:
+        """Waits until nothing is being counted to this holder, and keeps it so."""
+        with connection.cursor() as cursor:
+            cursor.execute(ALONE, {"holder": str(holder)})
+
 
 class Spending(models.Model):
     """What a user or key has spent of a budget in one period, reservations included.
@@ -78,11 +179,25 @@ class Spending(models.Model):
         DAY = "day"
         MONTH = "month"
 
+        def starts(self, at: datetime) -> date:
+            """The first day of the period that this moment is in."""
+            day = at.astimezone(UTC).date()
+            return day if self == Spending.Period.DAY else day.replace(day=1)
+
+        def bounds(self, at: datetime) -> tuple[datetime, datetime]:
+            """When the period of this moment begins, and when the next one does."""
+            first = self.starts(at)
+            next_month = (first + timedelta(days=31)).replace(day=1)
+            after = first + timedelta(days=1) if self == Spending.Period.DAY else next_month
+            return _midnight(first), _midnight(after)
+
     holder = models.UUIDField(help_text="The user or API key.")
     period = models.CharField(max_length=5, choices=Period)
     starts = models.DateField()
     tokens = models.BigIntegerField(default=0)
     usd = models.DecimalField(max_digits=16, decimal_places=8, default=Decimal(0))
+
+    objects: ClassVar[Any] = SpendingQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
@@ -93,3 +208,37 @@ class Spending(models.Model):
 
     def __str__(self) -> str:
         return f"{self.holder}: {self.tokens} tokens, {self.usd} USD"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+class Unit(models.TextChoices):
+    """What a budget is counted in."""
+
+    TOKENS = "tokens"
+    USD = "usd"
+
+    def of(self, counted: Amount) -> Decimal:
+        """So much of it."""
+        return Decimal(counted.tokens if self == Unit.TOKENS else counted.usd)
+
+    def show(self, amount: Decimal) -> str:
+        """For people: `12,000 tokens` or `1.50 USD`."""
+        if self == Unit.TOKENS:
+            return f"{amount:,.0f} tokens"
+        digits = f"{amount:,.8f}".rstrip("0")
+        whole, _, cents = digits.partition(".")
+        return f"{whole}.{cents:0<2} USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A budget: so many tokens or USD a period for one user or API key, whose id is `holder`."""
+
+    holder: UUID
+    whose: str
+    period: Spending.Period
+    unit: Unit
+    amount: Decimal

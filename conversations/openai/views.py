@@ -70,7 +70,7 @@ class ChatCompletions(OpenAIView, Answering):
             searched = Document.objects.filter(user=user)
             ids = [document.pk for document in files]
             require_read(searched.filter(pk__in=ids) if ids else searched)
-        turn = exchanges.begin(user, asked, files, self.asking(asked.options))
+        turn = exchanges.begin(user, asked, files, self.asking(user, asked.options))
         turn.plan_at_once()
         return BegunChat(turn=turn, stream=asked.stream, asked=asked)
 

@@ -322,6 +322,38 @@ EVENTS = OpenApiExample(
     media_type="text/event-stream",
     status_codes=["2XX"],
 )
+_USED = {
+    "calls": 12,
+    "answers": 9,
+    "prompt_tokens": 18400,
+    "completion_tokens": 1950,
+    "cached_tokens": 6400,
+    "total_tokens": 20350,
+    "cost_usd": "0.01239650",
+}
+USAGE = OpenApiExample(
+    "Usage by day",
+    value={
+        "count": 1,
+        "next": None,
+        "previous": None,
+        "results": [{"day": "2026-11-24", **_USED}],
+        "total": _USED,
+    },
+    response_only=True,
+)
+BUDGET = OpenApiExample(
+    "Daily budget",
+    value={
+        "whose": "user",
+        "id": EXAMPLE_USER_ID,
+        "period": "day",
+        "tokens": {"limit": 50000, "spent": 20350, "remaining": 29650},
+        "usd": None,
+        "resets_at": "2026-11-25T00:00:00Z",
+    },
+    response_only=True,
+)
 MODEL = OpenApiExample(
     "Model",
     value={

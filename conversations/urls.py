@@ -8,6 +8,7 @@ from conversations import (
     export_views,
     preview,
     search_views,
+    usage_views,
     views,
 )
 
@@ -38,5 +39,7 @@ urlpatterns = [
         for verb, view in OF_MESSAGE.items()
     ),
     path("citations/<uuid:pk>", answer_views.CitationDetail.as_view()),
+    path("usage", usage_views.Usage.as_view()),
+    path("budgets", usage_views.Budgets.as_view()),
     path("models", views.ModelList.as_view()),
 ]

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 from asgiref.sync import async_to_sync
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.test import AsyncClient, Client
+from django.utils import timezone
 
 from botgpt.accounts.models import User
-from conversations.models import Citation, Conversation, Message
+from conversations.models import Citation, Conversation, Message, UsageEntry
 from documents.ingestion import ingest
 from documents.models import Document
 
@@ -59,6 +62,17 @@ def complete(answer: Message, content: str, citations: Sequence[Citation] = ()) 
     """The answer as if a model had given it."""
     answer.status = Message.Status.COMPLETED
     answer.settle(content, citations)
+
+
+def make_usage(user: User, at: datetime | None = None, **fields: Any) -> UsageEntry:
+    """A call of a model that took 100 and 20 tokens: now, unless told when."""
+    took = {"prompt_tokens": 100, "completion_tokens": 20, "cost_usd": Decimal("0.0000748")}
+    entry = UsageEntry(
+        **{"user": user, "purpose": "answer", "model": "llama-3.3-70b-versatile", **took, **fields}
+    )
+    with transaction.atomic():
+        entry.enter(at or timezone.now())
+    return entry
 
 
 def upload(api: Client, content: bytes, *, name: str = "museum.txt", **fields: Any) -> Any:

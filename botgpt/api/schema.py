@@ -25,6 +25,11 @@ PROBLEM = {
             "type": "integer",
             "description": "Seconds to wait before asking again, where that is known.",
         },
+        "resets_at": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When a budget that is used up begins anew.",
+        },
         "conversation_id": {"type": "string", "format": "uuid"},
         "message_id": {"type": "string", "format": "uuid"},
         "answer_id": {

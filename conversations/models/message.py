@@ -21,6 +21,9 @@ from conversations.models.process import WebProcess
 from conversations.models.usage import Amount, Limit, UsageEntry
 from documents.models import Document
 
+# What the column holds, 25 days: an answer may be found much later that its process left behind.
+MOST_MILLISECONDS = 2**31 - 1
+
 
 def note_known(owner: models.Model, name: str, related: Sequence[Any]) -> None:
     """Notes what a relation of a new object holds, as `prefetch_related` would after a query."""
@@ -285,7 +288,8 @@ class Message(models.Model):
         """Milliseconds since the answer was begun."""
         if self.started_at is None:
             return None
-        return max(0, int((timezone.now() - self.started_at) / timedelta(milliseconds=1)))
+        elapsed = int((timezone.now() - self.started_at) / timedelta(milliseconds=1))
+        return min(max(0, elapsed), MOST_MILLISECONDS)
 
 
 RESERVED = ("reserved_tokens", "reserved_usd")

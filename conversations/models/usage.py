@@ -1,6 +1,6 @@
 """What models were paid for, and the budgets that this counts to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import F, Q, Sum
+from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import TruncDate
 from uuid_utils.compat import uuid7
 
 # Whoever changes what a holder has spent shares this lock until the end of the transaction; who
@@ -50,6 +51,10 @@ class Amount:
 NOTHING = Amount()
 
 
+# What usage can be added up by, and the columns that tell it.
+GROUPS = {"day": "day", "model": "model", "user": "user_id", "purpose": "purpose", "key": "key_id"}
+
+
 class UsageEntryQuerySet(models.QuerySet["UsageEntry"]):
     """Sets of usage entries."""
 
@@ -65,10 +70,38 @@ class UsageEntryQuerySet(models.QuerySet["UsageEntry"]):
         """From the one moment on, before the other."""
         return self.filter(created_at__gte=begins, created_at__lt=ends)
 
+    def on_days(self, first: date, last: date) -> "UsageEntryQuerySet":
+        """Of these UTC days and all between."""
+        return self.between(_midnight(first), _midnight(last + timedelta(days=1)))
+
+    def grouped(self, names: Iterable[str]) -> Any:
+        """Rows of sums for each day, model and so on, as GROUPS names them; latest day first."""
+        columns = [GROUPS[name] for name in names]
+        order = [f"-{one}" for one in columns if one == "day"] + ["-cost_usd", "-total_tokens"]
+        days = self.annotate(day=TruncDate("created_at", tzinfo=UTC))
+        return days.values(*columns).annotate(**_sums()).order_by(*order, *columns)
+
+    def summed(self) -> dict[str, Any]:
+        """The same sums of all of them."""
+        return self.aggregate(**_sums())
+
     def total(self) -> Amount:
         """All of it added up."""
         tokens = Sum(F("prompt_tokens") + F("completion_tokens"), default=0)
         return Amount(**self.aggregate(tokens=tokens, usd=Sum("cost_usd", default=Decimal(0))))
+
+
+def _sums() -> dict[str, Any]:
+    # First what is made of columns that later sums are named like.
+    sums: dict[str, Any] = {
+        "total_tokens": Sum(F("prompt_tokens") + F("completion_tokens"), default=0)
+    }
+    counted = {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
+    sums |= {name: Sum(name, default=nothing) for name, nothing in counted.items()}
+    sums["cost_usd"] = Sum("cost_usd", default=Decimal(0))
+    sums["calls"] = Count("pk")
+    sums["answers"] = Count("pk", filter=Q(purpose=UsageEntry.Purpose.ANSWER))
+    return sums
 
 
 class UsageEntry(models.Model):

@@ -184,7 +184,8 @@ def test_a_turn_costs_a_bounded_number_of_queries(
     for _ in range(5):
         ask(api, grounded, "What does a ticket cost?")
 
-    with django_assert_max_num_queries(32):
+    # And now and then what saves the words of answers under way.
+    with django_assert_max_num_queries(36):
         ask(api, grounded, "What does a ticket cost?")
 
 

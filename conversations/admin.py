@@ -3,18 +3,22 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from conversations import transcript
-from conversations.models import Conversation, Feedback
+from conversations.models import Conversation, Feedback, UsageEntry
 from documents.admin import ReadOnly, user_link
+from llm import catalogue
 
 DOCUMENTS_SHOWN = 200
+ENTRIES_LISTED = 10_000
 SETTINGS = (
     "id",
     "user",
@@ -110,3 +114,58 @@ class FeedbackAdmin(ReadOnly, admin.ModelAdmin[Feedback]):
         conversation = feedback.message.conversation
         address = reverse("admin:conversations_conversation_change", args=[conversation.pk])
         return format_html('<a href="{}">{}</a>', address, conversation.title)
+
+
+class NewestPages(Paginator):  # type: ignore[type-arg]
+    """Pages of the newest rows: counting all of a long table takes long."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many are listed."""
+        return int(self.object_list[:ENTRIES_LISTED].count())  # type: ignore[union-attr]
+
+
+class ModelFilter(admin.SimpleListFilter):
+    """By model of the catalogue, without looking through all rows for names."""
+
+    title = parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """All there are."""
+        return [(name, name) for name in catalogue.MODELS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the one chosen."""
+        return queryset.filter(model=self.value()) if self.value() else queryset
+
+
+@admin.register(UsageEntry)
+class UsageEntryAdmin(ReadOnly, admin.ModelAdmin[UsageEntry]):
+    """Calls of models, the newest ten thousand."""
+
+    list_display = (
+        "created_at",
+        "owner",
+        "purpose",
+        "model",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "cost_usd",
+        "estimated",
+    )
+    list_filter = ("purpose", ModelFilter, "created_at")
+    list_select_related = ("user",)
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = NewestPages
+    sortable_by = ()
+
+    @admin.display
+    def owner(self, entry: UsageEntry) -> SafeString:
+        """A link to the user."""
+        return user_link(entry.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: budgets rest on them."""
+        return False

@@ -104,10 +104,9 @@ def _refuse(exceeded: Sequence[Spent], wanted: Amount | None = None) -> None:
         return
     one = max(exceeded, key=lambda each: each.resets_at)
     unit, whose = one.limit.unit, "API key" if one.limit.whose == "key" else one.limit.whose
-    span = "daily" if one.limit.period == Spending.Period.DAY else "monthly"
     more = f", and this answer may take {unit.show(unit.of(wanted))}" if wanted else ""
     raise BudgetExceeded(
-        f"The {span} budget of this {whose} is {unit.show(one.limit.amount)}: "
+        f"The {one.limit.span} budget of this {whose} is {unit.show(one.limit.amount)}: "
         f"{unit.show(one.amount)} are spent or reserved{more}. "
         f"It resets at {one.resets_at:%Y-%m-%dT%H:%M:%SZ}.",
         one.resets_at,

@@ -11,12 +11,15 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from botgpt.accounts.models import APIKey, User
+from botgpt.accounts.models import APIKey, Budgeted, User
+from conversations.budgets import spent
 from conversations.models import Conversation
 from documents.models import Document
+
+NO_BUDGET = "Empty means no limit. Days and months are UTC."
 
 admin.site.site_header = "BOT GPT"
 admin.site.site_title = "BOT GPT"
@@ -36,6 +39,21 @@ def _link(model: type[Conversation] | type[Document], user: User, count: int) ->
     return format_html('<a href="{}?user__id__exact={}">{}</a>', address, user.pk, count)
 
 
+def _spent(holder: Budgeted) -> SafeString:
+    """A line for each budget: what is spent of it, and when it resets."""
+    limits = holder.limits()
+    lines = [
+        (
+            one.limit.span,
+            one.limit.unit.show(one.amount),
+            one.limit.unit.show(one.limit.amount),
+            f"{one.resets_at:%Y-%m-%d %H:%M} UTC",
+        )
+        for one in (spent(limits) if limits else ())
+    ]
+    return format_html_join("", "<div>{}: {} of {}, resets at {}</div>", lines)
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     """Users with the number of their conversations and documents."""
@@ -44,10 +62,11 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("username", "id", "email", "first_name", "last_name")
     ordering = ("-date_joined",)
-    readonly_fields = ("id", "conversations", "documents", "last_login", "date_joined")
+    readonly_fields = ("id", "conversations", "documents", "spent", "last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", "id", "password")}),
         ("Has", {"fields": ("conversations", "documents")}),
+        ("Budgets", {"fields": (*User.BUDGETS, "spent"), "description": NO_BUDGET}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
@@ -70,6 +89,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     def documents(self, user: Any) -> SafeString:
         """How many documents the user has, linked to them."""
         return _link(Document, user, user.document_count)
+
+    @admin.display
+    def spent(self, user: User) -> SafeString:
+        """Of each budget, with a link to what it was spent on."""
+        address = reverse("admin:conversations_usageentry_changelist")
+        link = format_html('<a href="{}?user__id__exact={}">usage</a>', address, user.pk)
+        return format_html("{}{}", _spent(user), link)
 
     def get_deleted_objects(
         self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
@@ -104,8 +130,12 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
     list_select_related = ("owner",)
     search_fields = ("name", "prefix", "owner__username")
     autocomplete_fields = ("owner",)
-    fields = ("name", "owner", "prefix", "created_at", "last_used_at", "revoked_at")
-    readonly_fields = ("prefix", "created_at", "last_used_at", "revoked_at")
+    fieldsets = (
+        (None, {"fields": ("name", "owner", "prefix")}),
+        ("Budgets", {"fields": (*APIKey.BUDGETS, "spent"), "description": NO_BUDGET}),
+        ("Dates", {"fields": ("created_at", "last_used_at", "revoked_at")}),
+    )
+    readonly_fields = ("prefix", "spent", "created_at", "last_used_at", "revoked_at")
     actions = ("revoke",)
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
@@ -113,9 +143,15 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
         if change:
             super().save_model(request, obj, form, change)
             return
-        key, secret = APIKey.objects.issue(obj.name, obj.owner)
+        budgets = {name: getattr(obj, name) for name in APIKey.BUDGETS}
+        key, secret = APIKey.objects.issue(obj.name, obj.owner, **budgets)
         obj.pk, obj.prefix = key.pk, key.prefix
         messages.warning(request, f"Keep this key, it is shown only now: {secret}")
+
+    @admin.display
+    def spent(self, key: APIKey) -> SafeString | str:
+        """Of each budget."""
+        return _spent(key) or "-"
 
     @admin.action(description="Revoke the selected keys")
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:

@@ -44,6 +44,8 @@ class Budgeted(models.Model):
     daily_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
     monthly_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
 
+    BUDGETS = ("daily_tokens", "monthly_tokens", "daily_usd", "monthly_usd")
+
     class Meta:
         abstract = True
 
@@ -77,10 +79,12 @@ class User(Budgeted, AbstractUser):
 class APIKeyManager(models.Manager["APIKey"]):
     """Makes keys, and finds the one that a caller shows."""
 
-    def issue(self, name: str, owner: User | None = None) -> tuple["APIKey", str]:
+    def issue(self, name: str, owner: User | None = None, **budgets: Any) -> tuple["APIKey", str]:
         """A new key and its secret, which is kept nowhere and shown only here."""
         secret = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
-        key = self.create(name=name, owner=owner, prefix=secret[:10], digest=_digest(secret))
+        key = self.create(
+            name=name, owner=owner, prefix=secret[:10], digest=_digest(secret), **budgets
+        )
         return key, secret
 
     def usable(self, secret: str) -> "APIKey | None":

@@ -275,3 +275,8 @@ class Limit:
     period: Spending.Period
     unit: Unit
     amount: Decimal
+
+    @property
+    def span(self) -> str:
+        """Daily or monthly."""
+        return "daily" if self.period == Spending.Period.DAY else "monthly"

@@ -16,6 +16,7 @@ from tests.factories import (
     make_conversation,
     make_document,
     make_pending,
+    make_usage,
     make_user,
     post,
 )
@@ -28,6 +29,7 @@ LISTS = [
     "documents/chunk",
     "conversations/conversation",
     "conversations/feedback",
+    "conversations/usageentry",
     "procrastinate/procrastinatejob",
 ]
 
@@ -60,6 +62,7 @@ def make_everything():
     user = make_user()
     document = make_document(user, f"The {uuid4()} opens at nine.")
     make_conversation(user, mode="grounded_rag", documents=[document])
+    make_usage(user)
     APIKey.objects.issue("backend", user)
 
 

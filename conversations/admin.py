@@ -122,7 +122,8 @@ class NewestPages(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         """How many are listed."""
-        return int(self.object_list[:ENTRIES_LISTED].count())  # type: ignore[union-attr]
+        listed: Any = self.object_list[:ENTRIES_LISTED]
+        return int(listed.count())
 
 
 class ModelFilter(admin.SimpleListFilter):

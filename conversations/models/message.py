@@ -260,13 +260,12 @@ class Message(models.Model):
                 # It may have been stopped while it was being reserved for.
                 there = Message.objects.select_for_update()
                 self.refresh_from_db(fields=RESERVED, from_queryset=there)
+            # Not its place in the tree, which may have changed while the model spoke.
+            ending = {name: getattr(self, name) for name in ENDING} | dict.fromkeys(RESERVED, 0)
+            if not Message.objects.filter(pk=self.pk).update(**ending):
+                raise Message.DoesNotExist
             released = self.reserved
             self.reserved_tokens, self.reserved_usd = 0, Decimal(0)
-            # Not its place in the tree, which may have changed while the model spoke.
-            if not Message.objects.filter(pk=self.pk).update(
-                **{name: getattr(self, name) for name in ENDING}
-            ):
-                raise Message.DoesNotExist
             if citations:
                 self._keep(citations)
             if streamed:
@@ -292,8 +291,7 @@ class Message(models.Model):
         return min(max(0, elapsed), MOST_MILLISECONDS)
 
 
-RESERVED = ("reserved_tokens", "reserved_usd")
-# What an answer's end decides.
+# What an answer's end decides, and what it releases.
 ENDING = (
     "status",
     "content",
@@ -308,8 +306,8 @@ ENDING = (
     "grounding",
     "duration_ms",
     "context",
-    *RESERVED,
 )
+RESERVED = ("reserved_tokens", "reserved_usd")
 
 
 class StreamedText(models.Model):

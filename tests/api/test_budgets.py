@@ -1,21 +1,25 @@
 """Budgets of users and keys: refusals, reservations, resets, and GET /budgets."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from botgpt.accounts.models import APIKey, User
 from conversations import budgets, exceptions
 from conversations.models import Conversation, Message, Spending, UsageEntry
 from conversations.models.conversation import Asking
+from conversations.models.usage import Amount
 from llm.messages import Usage
 from tests import fake_groq
 from tests.factories import (
     assert_problem,
+    complete,
     get,
     make_conversation,
     make_usage,
@@ -264,6 +268,16 @@ def test_an_answer_whose_process_died_counts_as_what_was_reserved(user):
     assert stored.cost_usd == Decimal("0.000374")
 
 
+def test_an_answer_that_ended_while_it_was_taken_for_dead_stays_as_it_ended(user):
+    answer = asked(user)
+    complete(Message.objects.get(pk=answer.pk), "Whole.")
+
+    answer.interrupt()
+
+    stored = Message.objects.get(pk=answer.pk)
+    assert (stored.status, stored.content, answer.content) == ("completed", "Whole.", "Whole.")
+
+
 def test_a_new_budget_begins_with_what_is_spent_and_under_way(user):
     allow(user, daily_tokens=5000)
     make_usage(user)
@@ -434,6 +448,34 @@ def test_keys_and_users_that_overlap_never_wait_for_each_other():
     assert errors == []
     assert sum(spent(user) for user in users) == sum(spent(key) for key in keys) == 48 * 120
     assert UsageEntry.objects.count() == 48
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_are_counted_to_in_one_order_however_they_lie():
+    now, (first, last) = timezone.now(), sorted(uuid4() for _ in range(2))
+    for holder in (last, first):
+        Spending.objects.create(holder=holder, period="day", starts=now.date())
+    errors = []
+
+    def count():
+        try:
+            with transaction.atomic():
+                Spending.objects.count_in([last, first], now, Amount(1))
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        Spending.objects.select_for_update().get(holder=first)
+        counting = threading.Thread(target=count)
+        counting.start()
+        time.sleep(0.5)  # it waits for the first by now, and must not hold the last
+        Spending.objects.select_for_update(nowait=True).get(holder=last)
+    counting.join()
+
+    assert errors == []
+    assert list(Spending.objects.values_list("tokens", flat=True)) == [1, 1]
 
 
 def test_budgets_are_told_with_what_is_left(api, user):

@@ -1,5 +1,6 @@
 """Budgets under parallel requests to the served product, over real sockets and two processes."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -111,3 +112,22 @@ def test_never_more_answers_are_under_way_than_the_budget_could_pay_for(product,
     assert len(answered) >= 5 >= most
     assert refused
     assert caller.used()["tokens"]["spent"] == len(answered) * TOOK <= 5 * reserved
+
+
+def test_an_answer_that_is_cancelled_is_charged_for_what_was_said(product, reserved):
+    caller = Caller(product, daily_tokens=10 * reserved)
+    caller.groq.script(fake_groq.answer("word " * 50, delay=0.2))
+    body = {"user_id": str(uuid4()), "first_message": "Talk", "title": "Talk", "stream": True}
+
+    http = httpx.Client(base_url=caller.address, headers=caller.headers, timeout=30)
+    with http, http.stream("POST", "/conversations", json=body) as response:
+        lines = response.iter_lines()
+        created = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
+        assert caller.used()["tokens"]["spent"] == reserved
+        next(line for line in lines if line == "event: delta")
+        path = f"/conversations/{created['id']}/messages/{created['answer']['id']}"
+        answer = http.post(f"{path}/cancel").raise_for_status().json()
+
+    assert answer["status"] == "cancelled"
+    assert 0 < answer["usage"]["completion_tokens"] < 40
+    assert caller.used()["tokens"]["spent"] == answer["usage"]["total_tokens"] < reserved

@@ -524,3 +524,16 @@ def test_a_month_that_is_told_is_the_one_that_it_is(user):
         "2027-01-01T00:00:00+00:00",
     )
     assert User.objects.get(pk=user.pk).limits() == ()
+
+
+def test_clients_of_openai_are_told_that_their_quota_is_used_up(api, user, groq):
+    make_usage(user)
+    allow(user, daily_tokens=TOOK)
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "user": str(user.pk)}
+
+    response = api.post("/openai/v1/chat/completions", body, "application/json")
+
+    assert response.status_code == 429
+    assert response.json()["error"]["code"] == "insufficient_quota"
+    assert int(response.headers["Retry-After"]) > 0
+    assert groq.received == []

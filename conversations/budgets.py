@@ -12,14 +12,15 @@ from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, Sum
 from django.utils import timezone
 
 from conversations.exceptions import BudgetExceeded
 from conversations.ledger import CENT
-from conversations.models import Limit, Message, Spending, UsageEntry
-from conversations.models.usage import Amount
+from conversations.models import Conversation, Limit, Message, Spending, UsageEntry
+from conversations.models.usage import NOTHING, Amount
 from llm import catalogue
 from llm.messages import Usage
 
@@ -38,6 +39,14 @@ class Spent:
     def remaining(self) -> Decimal:
         """Never below nothing: a budget may have been lowered."""
         return max(Decimal(0), self.limit.amount - self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is reserved for a call beside answers, and when that was."""
+
+    at: datetime
+    amount: Amount = NOTHING
 
 
 def spent(limits: Sequence[Limit], at: datetime | None = None) -> list[Spent]:
@@ -66,7 +75,6 @@ def reserve(answer: Message, models: Sequence[str], most: Usage) -> None:
         return
     at, wanted = answer.began_at, bound(models, most)
     _make_missing(answer.limits, at)
-    payers = [answer.conversation.user_id, *answer.charged_to]
     with transaction.atomic():
         pending = Message.objects.filter(pk=answer.pk, status=Message.Status.PENDING)
         if not pending.update(
@@ -76,13 +84,24 @@ def reserve(answer: Message, models: Sequence[str], most: Usage) -> None:
             reserved_usd=wanted.usd,
         ):
             raise Message.DoesNotExist
-        Spending.objects.share(payers)
-        rows = Spending.objects.at(at).filter(holder__in=payers)
-        amounts = _amounts(rows.order_by("holder", "period").select_for_update(no_key=True))
-        so_far = [_spent(one, amounts[one.holder, one.period], at) for one in answer.limits]
-        _refuse([one for one in so_far if one.limit.unit.of(wanted) > one.remaining], wanted)
-        Spending.objects.count_in(payers, at, wanted)
+        _take(answer.limits, [answer.conversation.user_id, *answer.charged_to], at, wanted)
     answer.reserved_tokens, answer.reserved_usd = wanted.tokens, wanted.usd
+
+
+def hold(conversation: Conversation, charged_to: Sequence[UUID], model: str, most: Usage) -> Held:
+    """Reserves what a call beside answers takes at most. Raises BudgetExceeded.
+
+    What is held is given to `ledger.charge`, also where the call took nothing.
+    """
+    at, users = timezone.now(), get_user_model().objects
+    limits: Sequence[Limit] = users.limits_of(conversation.user_id, charged_to)
+    if not limits:
+        return Held(at)
+    wanted = bound([model], most)
+    _make_missing(limits, at)
+    with transaction.atomic():
+        _take(limits, [conversation.user_id, *charged_to], at, wanted)
+    return Held(at, wanted)
 
 
 def bound(models: Sequence[str], most: Usage) -> Amount:
@@ -96,6 +115,16 @@ def bound(models: Sequence[str], most: Usage) -> Amount:
         usd = model.cost(usage).quantize(CENT, ROUND_UP)
         amounts.append(Amount(usage.prompt_tokens + usage.completion_tokens, usd))
     return Amount(max(one.tokens for one in amounts), max(one.usd for one in amounts))
+
+
+def _take(limits: Sequence[Limit], payers: Sequence[UUID], at: datetime, wanted: Amount) -> None:
+    """Counts so much as reserved, within a transaction. Raises BudgetExceeded."""
+    Spending.objects.share(payers)
+    rows = Spending.objects.at(at).filter(holder__in=payers)
+    amounts = _amounts(rows.order_by("holder", "period").select_for_update(no_key=True))
+    so_far = [_spent(one, amounts[one.holder, one.period], at) for one in limits]
+    _refuse([one for one in so_far if one.limit.unit.of(wanted) > one.remaining], wanted)
+    Spending.objects.count_in(payers, at, wanted)
 
 
 def _refuse(exceeded: Sequence[Spent], wanted: Amount | None = None) -> None:

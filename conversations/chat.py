@@ -152,12 +152,12 @@ class Chat:
         if self._mode() == Conversation.Mode.GROUNDED_RAG:
             require_read(self._searched())
         if self.conversation is not None:
-            return Turn(self.conversation, *self.conversation.ask(content, _asking()))
+            return Turn(self.conversation, *self.conversation.ask(content, _asking(self.user)))
         opened = Conversation.objects.open(
             user=self.user,
             content=content,
             documents=self.opening.documents,
-            asking=_asking(),
+            asking=_asking(self.user),
             mode=self.opening.mode,
             model=self.opening.model,
             system_prompt=self.opening.system_prompt,
@@ -168,12 +168,12 @@ class Chat:
     def _regenerate(self) -> Turn:
         """Raises APIException."""
         conversation, answer = self._last_answer()
-        return Turn(conversation, *conversation.regenerate(answer.pk, _asking()))
+        return Turn(conversation, *conversation.regenerate(answer.pk, _asking(self.user)))
 
     def _retry(self) -> Turn:
         """Raises APIException."""
         conversation, answer = self._last_answer()
-        return Turn(conversation, *conversation.ask_again(answer.pk, _asking()))
+        return Turn(conversation, *conversation.ask_again(answer.pk, _asking(self.user)))
 
     def _last_answer(self) -> tuple[Conversation, Message]:
         """Raises APIException where there is none."""
@@ -227,5 +227,5 @@ class Chat:
         self.terminal.error(text)
 
 
-def _asking() -> Asking:
-    return Asking(process=live.sign_of_life())
+def _asking(user: Any) -> Asking:
+    return Asking(process=live.sign_of_life(), limits=user.limits())

@@ -97,9 +97,9 @@ def model() -> catalogue.Model:
 
 def most(question: str, before: Sequence[Exchange]) -> Usage:
     """What the model takes at most for these."""
-    said = prompts.rewrite(question, before)
-    counted = sum(tokens.estimate(one.content, model()) + context.MESSAGE_TOKENS for one in said)
-    return Usage(counted + context.FORMAT_TOKENS, REWRITE_TOKENS)
+    asked = prompts.rewrite(question, before)
+    counted = context.prompt_tokens(asked, lambda text: tokens.estimate(text, model()))
+    return Usage(counted, REWRITE_TOKENS)
 
 
 def by_terms(

@@ -3,13 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
+from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 
-from conversations import provider
-from llm import catalogue, errors
-from llm.messages import ChatMessage, Completion, Sampling
+from conversations import budgets, ledger, provider
+from conversations.budgets import Held
+from conversations.database import in_database
+from conversations.models import Conversation
+from llm import catalogue, context, errors, tokens
+from llm.messages import ChatMessage, Sampling, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +31,58 @@ MAY_PASS = (errors.RateLimited, errors.Overloaded, errors.UpstreamTimeout, error
 T = TypeVar("T")
 
 
-async def ask(messages: Sequence[ChatMessage], max_tokens: int) -> Completion:
-    """The small model's text, of at most so many tokens. Raises LLMError.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A text to be written for a conversation, of at most so many tokens, and who pays for it."""
+
+    conversation: Conversation
+    purpose: ledger.Purpose
+    messages: Sequence[ChatMessage]
+    max_tokens: int
+    charged_to: Sequence[UUID]
+    message_id: UUID | None = None
+
+
+async def ask(call: Call) -> str:
+    """The small model's text, which is paid for. Raises LLMError, or BudgetExceeded before.
 
     There has to be a key.
     """
     client = provider.answering()
     assert client is not None
+    model = catalogue.find(settings.GROQ_SMALL_MODEL)
+    counted = context.prompt_tokens(call.messages, lambda text: tokens.estimate(text, model))
+    most = Usage(counted, call.max_tokens + THINKING_TOKENS)
+    held = await in_database(budgets.hold, call.conversation, call.charged_to, model.name, most)
+    usage = Usage(0, 0)
     try:
         async with asyncio.timeout(SECONDS):
-            return await client.complete(
-                messages,
-                models=[catalogue.find(settings.GROQ_SMALL_MODEL).name],
-                max_tokens=max_tokens + THINKING_TOKENS,
+            completion = await client.complete(
+                call.messages,
+                models=[model.name],
+                max_tokens=most.completion_tokens,
                 sampling=THINKING_LITTLE,
             )
+        usage = completion.usage
     except TimeoutError as error:
         raise errors.UpstreamTimeout() from error
+    finally:
+        await in_database(_charge, call, model.name, usage, held)
+    return completion.text
+
+
+def _charge(call: Call, model: str, usage: Usage, held: Held) -> None:
+    with transaction.atomic():
+        ledger.charge(
+            call.conversation,
+            call.purpose,
+            model,
+            usage,
+            message_id=call.message_id,
+            charged_to=call.charged_to,
+            at=held.at,
+            released=held.amount,
+        )
 
 
 async def write_all(due: Sequence[T], write: Callable[[T], Awaitable[None]]) -> None:

@@ -10,10 +10,11 @@ from django.db import transaction
 
 from conversations import history, ledger, small_model
 from conversations.database import in_database
+from conversations.exceptions import BudgetExceeded
 from conversations.models import Conversation, Message
 from llm import catalogue, context, prompts, tokens
 from llm.errors import LLMError
-from llm.messages import ChatMessage, Completion
+from llm.messages import ChatMessage
 
 AT_A_TIME = 40
 
@@ -45,15 +46,21 @@ async def _fold(conversation: Conversation) -> None:
     if fold is None:
         await in_database(_put_off, conversation)
         return
+    call = small_model.Call(
+        conversation,
+        ledger.Purpose.SUMMARY,
+        prompts.summarise(fold.summary, fold.messages),
+        prompts.SUMMARY_TOKENS,
+        fold.charged_to,
+    )
     try:
-        asked = prompts.summarise(fold.summary, fold.messages)
-        completion = await small_model.ask(asked, prompts.SUMMARY_TOKENS)
+        text = await small_model.ask(call)
     except small_model.MAY_PASS:
         raise
-    except LLMError:
+    except (LLMError, BudgetExceeded):
         await in_database(_put_off, conversation)
         return
-    await in_database(_keep, fold, completion)
+    await in_database(_keep, fold, prompts.clean_summary(text))
 
 
 def _to_fold(conversation: Conversation) -> Fold | None:
@@ -92,17 +99,9 @@ def _put_off(conversation: Conversation) -> None:
     Conversation.objects.filter(pk=conversation.pk).update(summary_due=False)
 
 
-def _keep(fold: Fold, completion: Completion) -> None:
+def _keep(fold: Fold, summary: str) -> None:
     """Saves the summary, unless the path or the summary have changed meanwhile."""
-    summary = prompts.clean_summary(completion.text)
     with transaction.atomic():
-        ledger.charge(
-            fold.conversation,
-            ledger.Purpose.SUMMARY,
-            completion.model,
-            completion.usage,
-            charged_to=fold.charged_to,
-        )
         # No branch is left while it is locked.
         rows = Conversation.objects.select_for_update(no_key=True).filter(pk=fold.conversation.pk)
         now = rows.first()

@@ -3,15 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from conversations import ledger, small_model
 from conversations.database import in_database
+from conversations.exceptions import BudgetExceeded
 from conversations.models import Conversation, Message
 from llm import prompts
 from llm.errors import LLMError
-from llm.messages import Completion
 
 TITLE_TOKENS = 60
 AT_A_TIME = 40
@@ -44,35 +43,31 @@ def _due() -> list[Message]:
 async def _write(answer: Message) -> None:
     """Raises LLMError where it may pass."""
     asked: Any = answer.parent
-    completion = None
+    call = small_model.Call(
+        answer.conversation,
+        ledger.Purpose.TITLE,
+        prompts.title(asked.content, answer.content),
+        TITLE_TOKENS,
+        answer.charged_to,
+        answer.pk,
+    )
+    text = ""
     try:
-        completion = await small_model.ask(
-            prompts.title(asked.content, answer.content), TITLE_TOKENS
-        )
+        text = await small_model.ask(call)
     except LLMError as error:
         if isinstance(error, small_model.MAY_PASS) and _is_recent(answer):
             raise
-    await in_database(_keep, answer, completion)
+    except BudgetExceeded:
+        pass
+    await in_database(_keep, answer.conversation, prompts.clean_title(text))
 
 
 def _is_recent(answer: Message) -> bool:
     return answer.started_at is not None and answer.started_at > timezone.now() - TRIED_FOR
 
 
-def _keep(answer: Message, completion: Completion | None) -> None:
+def _keep(conversation: Conversation, title: str) -> None:
     """Saves the title, unless the user gave one meanwhile; without one the first words stay."""
-    conversation = answer.conversation
-    title = prompts.clean_title(completion.text) if completion else ""
     changes: dict[str, Any] = {"title_due": False} | ({"title": title} if title else {})
-    with transaction.atomic():
-        # By an update, which leaves the time of the last change alone.
-        Conversation.objects.filter(pk=conversation.pk, title_due=True).update(**changes)
-        if completion is not None:
-            ledger.charge(
-                conversation,
-                ledger.Purpose.TITLE,
-                completion.model,
-                completion.usage,
-                message_id=answer.pk,
-                charged_to=answer.charged_to,
-            )
+    # By an update, which leaves the time of the last change alone.
+    Conversation.objects.filter(pk=conversation.pk, title_due=True).update(**changes)

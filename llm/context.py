@@ -146,6 +146,11 @@ def history_room(receipt: Mapping[str, Any]) -> int:
     return int(receipt["budget"] - receipt["total"] + receipt["history"]["tokens"])
 
 
+def prompt_tokens(messages: Sequence[ChatMessage], count: Count) -> int:
+    """What a whole prompt takes, rather too many than too few."""
+    return FORMAT_TOKENS + sum(count(one.content) + MESSAGE_TOKENS for one in messages)
+
+
 def to_fold(history: Sequence[Counted], room: int, count: Count) -> int:
     """How many of the oldest messages to fold into the summary; 0 while the history fits its room.
 

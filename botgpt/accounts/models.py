@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -30,6 +31,11 @@ class UserManager(DjangoUserManager["User"]):
             defaults: dict[str, Any] = {"username": str(user_id), "password": "!"}
             user, _ = self.get_or_create(pk=user_id, defaults=defaults)
         return user
+
+    def limits_of(self, user_id: UUID, key_ids: Sequence[UUID]) -> tuple[Limit, ...]:
+        """The budgets of a user and of these API keys."""
+        keys = APIKey.objects.filter(pk__in=key_ids) if key_ids else ()
+        return tuple(limit for one in (*self.filter(pk=user_id), *keys) for limit in one.limits())
 
 
 class Budgeted(models.Model):

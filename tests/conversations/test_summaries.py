@@ -5,8 +5,9 @@ from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import connection
 
+from botgpt.accounts.models import User
 from conversations import history, tasks
-from conversations.models import Conversation, Message, UsageEntry
+from conversations.models import Conversation, Message, Spending, UsageEntry
 from tests import fake_groq
 from tests.factories import call, complete, empty_queue, make_conversation, make_document, post
 
@@ -287,3 +288,24 @@ def test_the_worker_folds(api, conversation, groq):
 
     conversation.refresh_from_db()
     assert conversation.summary == SUMMARY
+
+
+def test_where_a_budget_is_used_up_nothing_is_folded_until_the_next_turn(api, conversation, groq):
+    ask_until_due(api, conversation)
+    User.objects.filter(pk=conversation.user_id).update(daily_tokens=130)
+    asked = len(groq.received)
+
+    fold()
+
+    conversation.refresh_from_db()
+    assert (conversation.summary, conversation.summary_due) == ("", False)
+    assert len(groq.received) == asked
+
+
+def test_a_summary_counts_to_the_budget(api, conversation, groq):
+    User.objects.filter(pk=conversation.user_id).update(daily_tokens=100_000)
+
+    folded(api, conversation, groq)
+
+    took = sum(one.prompt_tokens + one.completion_tokens for one in UsageEntry.objects.all())
+    assert Spending.objects.get().tokens == took == 240

@@ -9,8 +9,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from botgpt.accounts.models import APIKey, User
 from conversations import tasks
-from conversations.models import Conversation, Message, UsageEntry
+from conversations.models import Conversation, Message, Spending, UsageEntry
 from tests import fake_groq
 from tests.factories import empty_queue, get, patch, post
 
@@ -192,3 +193,48 @@ def test_the_worker_names_conversations(api, user_id, groq):
 
     conversation.refresh_from_db()
     assert conversation.title == "Museum Ticket Prices"
+
+
+def test_a_title_counts_to_the_budget_and_releases_what_it_did_not_take(api, user, groq):
+    User.objects.filter(pk=user.pk).update(daily_tokens=10_000)
+    opened(api, user.pk)
+    groq.script(fake_groq.answer("Museum Ticket Prices"))
+
+    write_titles()
+
+    assert Conversation.objects.get().title == "Museum Ticket Prices"
+    assert Spending.objects.get(holder=user.pk).tokens == 240
+
+
+def test_where_a_budget_is_used_up_the_first_words_stay(api, user, groq):
+    opened(api, user.pk)
+    User.objects.filter(pk=user.pk).update(monthly_tokens=500)
+
+    write_titles()
+
+    conversation = Conversation.objects.get()
+    assert (conversation.title, conversation.title_due) == (FIRST_WORDS, False)
+    assert len(groq.received) == 1
+    assert Spending.objects.get(holder=user.pk).tokens == 120
+
+
+def test_the_budget_of_the_key_that_asked_holds_for_the_title(api, user, groq):
+    key, secret = APIKey.objects.issue("shop", user)
+    bearer = {"Authorization": f"Bearer {secret}"}
+    post(api, "/conversations", {"first_message": QUESTION}, **bearer)
+    APIKey.objects.filter(pk=key.pk).update(daily_tokens=500)
+
+    write_titles()
+
+    assert len(groq.received) == 1
+    assert Spending.objects.get(holder=key.pk).tokens == 120
+
+
+def test_a_title_that_fails_releases_what_was_reserved(api, user, groq):
+    User.objects.filter(pk=user.pk).update(daily_tokens=10_000)
+    opened(api, user.pk)
+    groq.script(fake_groq.error(500))
+
+    write_titles()
+
+    assert Spending.objects.get(holder=user.pk).tokens == 120

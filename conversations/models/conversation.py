@@ -1,6 +1,7 @@
 """Conversations: what they answer from, and how their trees of messages grow."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from uuid import UUID
@@ -16,6 +17,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
+from conversations.models.insertion import insert_together
 from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
 from conversations.models.usage import Limit
@@ -90,22 +92,24 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
         `history` is what was said before, elsewhere.
         """
-        given = fields.pop("title", "")
+        given, asking = fields.pop("title", ""), asking or Asking()
         title = given or " ".join(content.split()[:TITLE_WORDS])
-        with transaction.atomic():
-            conversation = self.create(
-                user=user,
-                title=title[:TITLE_CHARS],
-                title_due=not given and bool(settings.GROQ_API_KEY),
-                all_documents=not documents,
-                **fields,
-            )
+        conversation = self.model(
+            user=user,
+            title=title[:TITLE_CHARS],
+            title_due=not given and bool(settings.GROQ_API_KEY),
+            all_documents=not documents,
+            **fields,
+        )
+        said = conversation.new_history(history)
+        last = said[-1] if said else None
+        question, answer = conversation.new_turn(last, len(said), content, asking)
+        together = transaction.atomic() if documents or asking.call_id else nullcontext()
+        with together:
+            insert_together([conversation], [*said, question, answer])
             if documents:
                 conversation.documents.set(documents)
-            last = conversation.add_history(history)
-            question, answer = conversation.add_turn(
-                last, len(history), content, asking or Asking()
-            )
+            asking.tie(answer)
         vars(conversation)["message_count"] = len(history) + 2
         note_known(conversation, "documents", documents)
         return conversation, question, answer
@@ -229,22 +233,21 @@ class Conversation(models.Model):
             self._touch()
         return turn
 
-    def add_history(self, said: Sequence[ChatMessage]) -> Message | None:
-        """The messages that it begins with; the last of them, None where there is none."""
+    def new_history(self, said: Sequence[ChatMessage]) -> list[Message]:
+        """The messages that it begins with, not saved yet."""
         messages: list[Message] = []
         for position, one in enumerate(said):
             parent = messages[-1] if messages else None
             new = {"role": one.role, "content": one.content, "position": position}
             messages.append(Message(conversation=self, parent=parent, **new))
-        Message.objects.bulk_create(messages)
-        return messages[-1] if messages else None
+        return messages
 
     def add_turn(
         self, parent: Message | None, position: int, content: str, asking: Asking
     ) -> tuple[Message, Message]:
         """A question under `parent` and the answer to come, within a transaction."""
-        question, answer = self._new_turn(parent, position, content, asking)
-        Message.objects.bulk_create([question.stands_alone(), answer.stands_alone()])
+        question, answer = self.new_turn(parent, position, content, asking)
+        insert_together([question, answer])
         asking.tie(answer)
         return question, answer
 
@@ -252,9 +255,9 @@ class Conversation(models.Model):
         """The turn that `ask` would append, which is not saved."""
         last = self.messages.shown().last()
         position = last.position + 1 if last else 0
-        return self._new_turn(last, position, content, asking)
+        return self.new_turn(last, position, content, asking)
 
-    def _new_turn(
+    def new_turn(
         self, parent: Message | None, position: int, content: str, asking: Asking
     ) -> tuple[Message, Message]:
         """A question and the answer to come, not saved yet."""
@@ -265,7 +268,7 @@ class Conversation(models.Model):
             role=Message.Role.USER,
             content=content,
         )
-        return question, self._answer_to(question, asking)
+        return question.stands_alone(), self._answer_to(question, asking).stands_alone()
 
     def _answer_to(self, question: Message, asking: Asking) -> Message:
         """An answer to come, not saved yet."""

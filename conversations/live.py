@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds. The pause between pieces is this for each answer under way, within bounds: a reader sees
 # no step below a tenth of a second or so, and a thousand answers want fewer, larger pieces.
-PAUSE_AN_ANSWER = 0.0005
+PAUSE_AN_ANSWER = 0.001
 SHORTEST_PAUSE = 0.02
-LONGEST_PAUSE = 0.25
+LONGEST_PAUSE = 0.5
 # How much of an answer a process that dies may take with it.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0
@@ -69,7 +69,7 @@ class LiveAnswer:
         self.turn, self.everyone = turn, everyone
         self.said = ""
         self.saved = 0
-        self.searched = self.ended = False
+        self.searched, self.ended = turn.plan is not None, False
         self.error: BaseException | None = None
         self.why_stopped: Stop | None = None
         self.listeners = 0

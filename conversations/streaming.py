@@ -39,6 +39,10 @@ KEEP_ALIVE_SECONDS = 10
 LOOK_SECONDS = 0.25
 
 Event = tuple[int, str, Any]
+# What can be told at once is sent at once; nothing, after a while, keeps the connection alive.
+Events = AsyncGenerator[list[Event]]
+
+_json = JSONEncoder(ensure_ascii=False)
 
 
 def event_stream(answer: LiveAnswer, *, opened: bool) -> StreamingHttpResponse:
@@ -55,11 +59,8 @@ def resumed_stream(
     return _response(answer_id, _stored_events(answer_id, opened, after))
 
 
-def words_and_end(answer: LiveAnswer) -> AsyncGenerator[Event | None]:
-    """For streams of another shape: `delta`, then `message.completed` or `error`.
-
-    None where nothing has come for so long that the connection has to be kept alive.
-    """
+def words_and_end(answer: LiveAnswer) -> Events:
+    """For streams of another shape: `delta`, then `message.completed` or `error`."""
     return _live_events(answer, opened=False, after=SEARCHED)
 
 
@@ -88,65 +89,68 @@ async def until_ended(answer_id: UUID, seconds: float) -> None:
         await asyncio.sleep(LOOK_SECONDS / 5)
 
 
-def _response(answer_id: UUID, events: AsyncGenerator[Event | None]) -> StreamingHttpResponse:
+def _response(answer_id: UUID, events: Events) -> StreamingHttpResponse:
     return stream_response(_as_bytes(answer_id, events))
 
 
-async def _as_bytes(answer_id: UUID, events: AsyncGenerator[Event | None]) -> AsyncIterator[bytes]:
+async def _as_bytes(answer_id: UUID, events: Events) -> AsyncIterator[bytes]:
     # Closed here and now where the client leaves, not whenever memory is tidied up.
     async with aclosing(events):
-        async for event in events:
-            if event is None:
-                yield b": keep-alive\n\n"
-                continue
-            number, name, data = event
-            text = json.dumps(data, cls=JSONEncoder, ensure_ascii=False)
-            yield f"id: {answer_id}:{number}\nevent: {name}\ndata: {text}\n\n".encode()
+        async for some in events:
+            told = [
+                f"id: {answer_id}:{number}\nevent: {name}\ndata: {_json.encode(data)}\n\n"
+                for number, name, data in some
+            ]
+            yield "".join(told or [": keep-alive\n\n"]).encode()
 
 
-async def _live_events(
-    answer: LiveAnswer, opened: bool, after: int
-) -> AsyncGenerator[Event | None]:
+async def _live_events(answer: LiveAnswer, opened: bool, after: int) -> Events:
     answer.listeners += 1
     try:
         async with aclosing(_told(answer, opened, after)) as events:
-            async for event in events:
-                yield event
+            async for some in events:
+                yield some
     except Exception as error:  # telling failed; the answer itself goes on
         number = SEARCHED + len(answer.said) + 1
-        yield number, "error", await in_database(_problem, answer.turn, error)
+        yield [(number, "error", await in_database(_problem, answer.turn, error))]
     finally:
         answer.listeners -= 1
         if not answer.ended and not answer.listeners and settings.ON_DISCONNECT == "stop":
             answer.stop(Stop.CANCELLED)
 
 
-async def _told(answer: LiveAnswer, opened: bool, after: int) -> AsyncGenerator[Event | None]:
+async def _told(answer: LiveAnswer, opened: bool, after: int) -> Events:
     turn = answer.turn
+    events: list[Event] = []
     if after < CREATED:
-        yield CREATED, "message.created", _as_begun(await told_turn(turn, opened))
+        events.append((CREATED, "message.created", _as_begun(await told_turn(turn, opened))))
     told = max(after - SEARCHED, 0)
     searched = after >= SEARCHED
     while True:
         if answer.searched and not searched:
             searched = True
-            yield SEARCHED, "retrieval", retrieval_body(turn)
+            events.append((SEARCHED, "retrieval", retrieval_body(turn)))
         ended, said = answer.ended, answer.said
         if len(said) > told:
-            yield SEARCHED + len(said), "delta", {"text": said[told:]}
+            events.append((SEARCHED + len(said), "delta", {"text": said[told:]}))
             told = len(said)
-        elif ended:
+        if ended:
             break
+        if events:
+            yield events
+            events = []
         elif not await _within(KEEP_ALIVE_SECONDS, answer):
-            yield None
-    number = SEARCHED + len(answer.said) + 1
+            yield []
+    yield [*events, (SEARCHED + len(answer.said) + 1, *await _end(answer))]
+
+
+async def _end(answer: LiveAnswer) -> tuple[str, Any]:
+    """The last event of an answer: its name and data."""
     if answer.error is not None:
-        yield number, "error", await in_database(_problem, turn, answer.error)
-        return
-    if problem := exceptions.of_ended(turn.answer):
-        yield number, "error", await in_database(_as_data, problem)
-    else:
-        yield number, "message.completed", {"answer": await told_message(turn.answer)}
+        return "error", await in_database(_problem, answer.turn, answer.error)
+    if problem := exceptions.of_ended(answer.turn.answer):
+        return "error", await in_database(_as_data, problem)
+    return "message.completed", {"answer": await told_message(answer.turn.answer)}
 
 
 def _as_begun(body: dict[str, Any]) -> dict[str, Any]:
@@ -168,29 +172,33 @@ async def _within(seconds: float, answer: LiveAnswer) -> bool:
     return True
 
 
-async def _stored_events(answer_id: UUID, opened: bool, after: int) -> AsyncGenerator[Event | None]:
+async def _stored_events(answer_id: UUID, opened: bool, after: int) -> Events:
     """The events of an answer as the database has them, until it has ended."""
     turn = await in_database(stored_turn, answer_id)
     if after < CREATED:
-        yield CREATED, "message.created", _as_begun(await in_database(turn_body, turn, opened))
+        body = await in_database(turn_body, turn, opened)
+        yield [(CREATED, "message.created", _as_begun(body))]
     told, searched, silent_since = max(after - SEARCHED, 0), after >= SEARCHED, time.monotonic()
-    while True:
-        status, said = await in_database(_look, answer_id, told)
-        ended = status != Message.Status.PENDING
-        if not searched and (said or status == Message.Status.COMPLETED):
-            searched = True
-            yield SEARCHED, "retrieval", await in_database(stored_retrieval_body, answer_id)
-        if said:
-            told += len(said)
-            silent_since = time.monotonic()
-            yield SEARCHED + told, "delta", {"text": said}
-        if ended:
-            break
-        if time.monotonic() - silent_since > KEEP_ALIVE_SECONDS:
-            silent_since = time.monotonic()
-            yield None
-        await asyncio.sleep(LOOK_SECONDS)
-    yield await in_database(_ending, answer_id)
+    try:
+        while True:
+            status, said = await in_database(_look, answer_id, told)
+            if not searched and (said or status == Message.Status.COMPLETED):
+                searched = True
+                body = await in_database(stored_retrieval_body, answer_id)
+                yield [(SEARCHED, "retrieval", body)]
+            if said:
+                told += len(said)
+                silent_since = time.monotonic()
+                yield [(SEARCHED + told, "delta", {"text": said})]
+            if status != Message.Status.PENDING:
+                break
+            if time.monotonic() - silent_since > KEEP_ALIVE_SECONDS:
+                silent_since = time.monotonic()
+                yield []
+            await asyncio.sleep(LOOK_SECONDS)
+        yield [await in_database(_ending, answer_id)]
+    except Message.DoesNotExist as error:  # deleted meanwhile
+        yield [(SEARCHED + told + 1, "error", await in_database(_problem, turn, error))]
 
 
 def stored_turn(answer_id: UUID) -> Turn:

@@ -28,23 +28,23 @@ class Chunks:
         begun = False
         # Closed here and now where the client leaves, so that the answer learns of it.
         async with aclosing(words_and_end(answer)) as events:
-            async for event in events:
+            async for some in events:
                 if not begun:
                     begun = True
                     yield self._chunk({"role": "assistant", "content": ""})
-                if event is None:
+                if not some:
                     yield b": keep-alive\n\n"
-                    continue
-                _, name, data = event
-                if name == "delta":
-                    yield self._chunk({"content": data["text"]})
-                elif name == "error":
-                    yield _line(error_body(data))
-                    return
-                else:
-                    for line in self._ending(data["answer"]):
-                        yield line
+                for _, name, data in some:
+                    if name == "error":
+                        yield _line(error_body(data))
+                        return
+                    yield self._told(name, data)
         yield b"data: [DONE]\n\n"
+
+    def _told(self, name: str, data: dict[str, Any]) -> bytes:
+        if name == "delta":
+            return self._chunk({"content": data["text"]})
+        return b"".join(self._ending(data["answer"]))
 
     def _ending(self, answer: dict[str, Any]) -> Iterator[bytes]:
         cited = list(annotations(answer, self.base_url))

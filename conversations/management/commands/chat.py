@@ -5,7 +5,7 @@ import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -68,9 +68,10 @@ Within it:
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError where options do not fit, or a line of a pipe has failed."""
-        # Log lines would stand among the words: what goes wrong is told in the conversation.
-        for name in ("conversations", "documents", "llm"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        with _silent_logs():
+            self._chat(options)
+
+    def _chat(self, options: dict[str, Any]) -> None:
         interactive = sys.stdin.isatty()
         terminal = Terminal(sys.stdout, sys.stdout if interactive else sys.stderr)
         try:
@@ -163,3 +164,17 @@ def _find(user: Any, wanted: str) -> list[Document]:
     if named := list(own.filter(name=wanted)):
         return named
     raise CommandError(f"This user has no document {wanted}: manage.py ingest reads some.")
+
+
+@contextmanager
+def _silent_logs() -> Iterator[None]:
+    """Log lines would stand among the words: what goes wrong is told in the conversation."""
+    loggers = [logging.getLogger(name) for name in ("conversations", "documents", "llm")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -21,7 +21,7 @@ run: .venv/.run
 	@exec $(LAUNCH)
 
 test: lint
-	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest
+	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 bench: bench-small bench-retrieval bench-serving
 

@@ -1,4 +1,4 @@
-"""The web worker: gunicorn's own for ASGI, which lets answers under way end before it does."""
+"""The web worker: gunicorn's own for ASGI, with two things that it leaves to us."""
 
 import asyncio
 
@@ -9,7 +9,21 @@ SAVING_SECONDS = 3
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]
-    """Told to stop, it takes no more requests and gives its answers most of the grace."""
+    """Takes all that knock at once; told to stop, it gives its answers most of the grace."""
+
+    listening = False
+
+    def notify(self) -> None:
+        """gunicorn's sign of life, the first right after the event loop has begun to listen.
+
+        Loops listen with a backlog of 100, whatever gunicorn had set. The system drops what is
+        beyond, and the client tries again after 1, 3, 7 seconds and so on.
+        """
+        super().notify()
+        if not self.listening and self.servers:
+            self.listening = True
+            for listener in self.sockets:
+                listener.sock.listen(self.cfg.backlog)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM."""

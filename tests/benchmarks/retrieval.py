@@ -47,17 +47,22 @@ PEER_BYTES_A_CHUNK = 16_000
 GOALS = {1: 5, 20: 15, 100: 60, 1_000: 300}
 GOAL_BYTES = 1_200
 
-# Any of the question's words; ts_rank orders what has one.
+# Any of the words; ts_rank orders what has one. The text comes with it, as a prompt needs it.
 TS_RANK = """
-SELECT document, ordinal
-FROM bench_chunk,
-    (
-        SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS words
-        FROM unnest(to_tsvector('english', %(question)s))
-    ) AS question
-WHERE document = ANY(%(documents)s) AND tsv @@ words
-ORDER BY ts_rank(tsv, words) DESC
-LIMIT %(limit)s
+SELECT best.document, best.ordinal, chunk.text
+FROM (
+    SELECT document, ordinal, ts_rank(tsv, words) AS score
+    FROM bench_chunk,
+        (
+            SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS words
+            FROM unnest(to_tsvector('english', %(question)s))
+        ) AS question
+    WHERE document = ANY(%(documents)s) AND tsv @@ words
+    ORDER BY score DESC
+    LIMIT %(limit)s
+) AS best
+JOIN documents_chunk AS chunk ON chunk.document_id = best.document AND chunk.ordinal = best.ordinal
+ORDER BY best.score DESC
 """
 
 
@@ -218,7 +223,10 @@ def _ts_rank(scope: list[UUID]) -> Method:
             cursor.execute(TS_RANK, values)
             return cursor.fetchall()
 
-    return Method("ts_rank", ask, lambda found, passage: (scope[0], passage) in found[:RECALL_AT])
+    def has(found: list, passage: int) -> bool:
+        return (scope[0], passage) in [place[:2] for place in found[:RECALL_AT]]
+
+    return Method("ts_rank", ask, has)
 
 
 def _bm25s(scope: list[UUID]) -> tuple[Method, Memory] | None:

@@ -1,5 +1,6 @@
 """The ASGI application that gunicorn serves."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -8,7 +9,10 @@ from itertools import cycle
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
+from django.conf import settings
 from django.core.asgi import get_asgi_application
+
+from llm import catalogue, tokens
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "botgpt.settings")
 
@@ -57,9 +61,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _begin() -> None:
-    """Ends the answers of processes that died here; others are found by their leases."""
+    """Ends the answers of processes that died here; others are found by their leases.
+
+    And reads what the first question would have to wait for.
+    """
     try:
         await in_database(WebProcess.objects.bury_the_dead)
         await in_database(Message.objects.interrupt_orphans)
     except DatabaseError:
         logger.warning("the database does not answer yet", exc_info=True)
+    # Reading the encoding takes half a second, which the first question would wait for.
+    await asyncio.to_thread(tokens.estimate, "", catalogue.find(settings.GROQ_MODEL))

@@ -4,9 +4,6 @@ import asyncio
 
 from gunicorn.workers.gasgi import ASGIWorker
 
-# Of gunicorn's grace so much is kept for saving the answers that did not end in time.
-SAVING_SECONDS = 3
-
 
 class Worker(ASGIWorker):  # type: ignore[misc]
     """Takes all that knock at once; told to stop, it gives its answers most of the grace."""
@@ -30,6 +27,6 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         from conversations import live  # gunicorn loads its worker before the application
 
         super().handle_exit_signal()
-        grace = max(1, self.cfg.graceful_timeout - SAVING_SECONDS)
+        grace = max(1, self.cfg.graceful_timeout - live.SAVING_SECONDS)
         # Kept on the worker: the loop holds its tasks but weakly.
         self.finishing = asyncio.ensure_future(live.answers().finish(grace), loop=self.loop)

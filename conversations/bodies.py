@@ -49,9 +49,7 @@ def conversation_body(conversation: Conversation) -> dict[str, Any]:
 
 def message_body(message: Message) -> Any:
     """A message with its citations; no database query where all of it is at hand."""
-    if not message.knows_all:
-        message = Message.objects.with_all_it_rests_on().get(pk=message.pk)
-    return _message.to_representation(message)
+    return _message.to_representation(message) if message.knows_all else answer_body(message.pk)
 
 
 def answer_body(answer_id: UUID) -> Any:

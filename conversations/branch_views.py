@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
@@ -12,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import examples, live
+from conversations.answer_views import OfMessage
 from conversations.answering import Answering, Begun
 from conversations.bodies import answer_body
 from conversations.database import in_database
@@ -39,19 +39,13 @@ LAST_EVENT_ID = OpenApiParameter(
 STOPPED_WITHIN_SECONDS = 5
 
 
-class OfAnswering(Answering):
+class OfAnswering(OfMessage, Answering):
     """A call on one message that waits on a model, or on the process that does."""
 
     serializer_class = TurnSerializer
 
-    def find_message(self) -> Message:
-        """The message of the address; a 404 where the caller may not see it."""
-        conversation = self.find_conversation(self.kwargs["pk"])
-        found: Message = get_object_or_404(conversation.messages, pk=self.kwargs["message_id"])
-        return found
-
     def find_answer(self) -> Message:
-        """The same; a 404 too where it is a question."""
+        """The message of the address; a 404 where it is a question, or another's."""
         message = self.find_message()
         if message.role != Message.Role.ASSISTANT:
             raise NotFound("This is a question: name the id of its answer.")

@@ -33,6 +33,8 @@ LONGEST_PAUSE = 0.5
 # How much of an answer a process that dies may take with it.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0
+# What saving answers takes that did not end in the time they were given.
+SAVING_SECONDS = 3
 
 # Pieces of answers that still are to come; of one that ended meanwhile nothing is kept.
 SAVE_PIECES = """
@@ -216,7 +218,7 @@ class LiveAnswers:
         await asyncio.wait(tasks, timeout=seconds)
         for answer in list(self._answers.values()):
             answer.stop(Stop.SHUTDOWN)
-        await asyncio.wait(tasks, timeout=seconds)
+        await asyncio.wait(tasks, timeout=SAVING_SECONDS)
 
     async def _wake_speakers(self) -> None:
         while self._answers:

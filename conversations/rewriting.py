@@ -16,14 +16,13 @@ from llm import catalogue, context, follow_up, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
 from llm.follow_up import Exchange
-from llm.messages import Completion, Sampling, Usage
+from llm.messages import THINKING_LITTLE, Completion, Usage
 from llm.retrieval import Query
 
 logger = logging.getLogger(__name__)
 
 # Three short searches, and the little that a reasoning model thinks before them.
 REWRITE_TOKENS = 400
-THINKING_LITTLE = Sampling(reasoning_effort="low")
 
 Rewriting = Conversation.Rewriting
 NOTHING = Usage(0, 0)

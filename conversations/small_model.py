@@ -15,14 +15,13 @@ from conversations.budgets import Held
 from conversations.database import in_database
 from conversations.models import Conversation
 from llm import catalogue, context, errors, tokens
-from llm.messages import ChatMessage, Sampling, Usage
+from llm.messages import THINKING_LITTLE, ChatMessage, Usage
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 # Nobody waits for these texts, but the worker has other work too.
 SECONDS = 30
-THINKING_LITTLE = Sampling(reasoning_effort="low")
 # What a reasoning model thinks before it writes, by its low effort: some 50 to 200 tokens.
 THINKING_TOKENS = 400
 # A later call may succeed where these were raised.

@@ -29,7 +29,7 @@ from conversations.bodies import (
 )
 from conversations.database import in_database
 from conversations.live import LiveAnswer, Stop
-from conversations.models import Message
+from conversations.models import Message, StreamedText
 from conversations.turn import Turn
 
 CREATED, SEARCHED = 1, 2
@@ -162,8 +162,6 @@ def _as_begun(body: dict[str, Any]) -> dict[str, Any]:
 
 async def _within(seconds: float, answer: LiveAnswer) -> bool:
     """Waits for the answer to go on; False where it does not within that time."""
-    if answer.ended:
-        return True
     try:
         async with asyncio.timeout(seconds):
             await answer.changed()
@@ -210,11 +208,12 @@ def stored_turn(answer_id: UUID) -> Turn:
 def _look(answer_id: UUID, told: int) -> tuple[str, str]:
     """The answer's status and what it says from that character on. Raises Message.DoesNotExist."""
     # First the pieces: an answer that ends in between has all of them in its own text.
-    pieces = Message.objects.get(pk=answer_id).streamed.order_by("start")
+    pieces = StreamedText.objects.filter(message=answer_id).order_by("start")
     text = "".join(pieces.values_list("text", flat=True))
-    answer = Message.objects.get(pk=answer_id)
-    if answer.status == Message.Status.PENDING and Message.objects.orphaned().filter(pk=answer_id):
-        answer.interrupt()
+    this = Message.objects.filter(pk=answer_id)
+    answer = this.get()
+    if answer.status == Message.Status.PENDING and this.interrupt_orphans():
+        answer = this.get()
     ended = answer.status != Message.Status.PENDING
     return answer.status, (answer.content if ended else text)[told:]
 

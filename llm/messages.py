@@ -32,6 +32,10 @@ class Sampling:
     reasoning_effort: Literal["low", "medium", "high"] | None = None
 
 
+# For short texts that nobody wants thought over.
+THINKING_LITTLE = Sampling(reasoning_effort="low")
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens as the provider counted them; `cached_tokens` are among the prompt's.

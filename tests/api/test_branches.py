@@ -158,7 +158,7 @@ def test_one_message_is_told_on_whichever_branch_it_is(
 ):
     complete(conversation.regenerate(answer.pk)[1], "Hi.")
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         body = get(api, f"/conversations/{conversation.pk}/messages/{answer.pk}").json()
 
     assert (body["content"], body["active"], len(body["sibling_ids"])) == ("Hello.", False, 2)

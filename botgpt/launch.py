@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -30,14 +31,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import OperationalError, connections
 
-from botgpt import embedded, env
+from botgpt import embedded, env, parts
+from botgpt.parts import Child, Part
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 10
 HEALTHY_SECONDS = 60
 OPEN_FILES = 65_536
-Child = subprocess.Popen[bytes]
-_started: list[Child] = []  # whom a second Ctrl-C kills; signals know only the whole process
+_started: list[Part] = []  # whom a second Ctrl-C kills; signals know only the whole process
 
 
 class LaunchError(Exception):
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
         raise LaunchError("usage: python -m botgpt.launch [exec -- COMMAND ...]")
     except Stopped:
         return 0 if not arguments else 128 + signal.SIGINT
-    except (LaunchError, embedded.EmbeddedError, ImproperlyConfigured) as error:
+    except (LaunchError, parts.PartsError, embedded.EmbeddedError, ImproperlyConfigured) as error:
         print(f"botgpt: {error}", file=sys.stderr)
     except OperationalError as error:
         print(f"botgpt: the database does not answer: {_one_line(error)}", file=sys.stderr)
@@ -78,12 +79,13 @@ def serve() -> int:
         os.environ.setdefault("DEBUG", "true")
     _allow_open_files()
     with ExitStack() as stack:
-        watched: dict[str, Child] = {}
+        watched: list[Part] = []
         if not env.text("DATABASE_URL"):
-            watched["PostgreSQL"] = stack.enter_context(embedded.running(_data_dir()))
-            _started.append(watched["PostgreSQL"])
+            server = stack.enter_context(embedded.running(_data_dir()))
+            watched.append(Part("PostgreSQL", server.process, server.start_again))
+        _started.extend(watched)
         password = _prepare_database()
-        watched |= stack.enter_context(_children(_commands(address, workers)))
+        watched += stack.enter_context(_children(_commands(address, workers)))
         _wait_healthy(address, watched)
         _say(_banner(address, password))
         _watch(watched)
@@ -222,39 +224,27 @@ def _commands(address: Address, workers: int) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _children(commands: dict[str, list[str]]) -> Iterator[dict[str, Child]]:
+def _children(commands: dict[str, list[str]]) -> Iterator[list[Part]]:
     """Run the commands, each in a session of its own; on the way out stop them together."""
-    children: dict[str, Child] = {}
+    children: list[Part] = []
     try:
         for name, command in commands.items():
             # Asked kindly, the worker would wait for a database that dies with us as well.
             tied = embedded.dying_with_us(command, "KILL" if name == "worker" else "TERM")
-            children[name] = subprocess.Popen(tied, cwd=ROOT, start_new_session=True)
-            _started.append(children[name])
+            start = partial(_start, tied)
+            children.append(Part(name, start(), start))
+            _started.append(children[-1])
         yield children
     finally:
-        _stop(list(children.values()))
+        _expect_impatience()
+        parts.stop(children, GRACE_SECONDS)
 
 
-def _stop(children: list[Child]) -> None:
-    """Ask them all, wait for them all, then kill what is left of their sessions."""
-    _expect_impatience()
-    for child in children:
-        child.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
-    for child in children:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(max(0.0, deadline - time.monotonic()))
-    _kill(children)
+def _start(command: list[str]) -> Child:
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True)
 
 
-def _kill(children: list[Child]) -> None:
-    for child in children:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-
-
-def _wait_healthy(address: Address, watched: dict[str, Child]) -> None:
+def _wait_healthy(address: Address, watched: list[Part]) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     while not _alive(address):
         _require_all(watched)
@@ -275,16 +265,19 @@ def _alive(address: Address) -> bool:
         client.close()
 
 
-def _watch(watched: dict[str, Child]) -> NoReturn:
+def _watch(watched: list[Part]) -> NoReturn:
+    """The database comes first: without it the others do not stay up."""
     while True:
-        _require_all(watched)
+        for part in watched:
+            part.keep_up()
         time.sleep(0.2)
 
 
-def _require_all(watched: dict[str, Child]) -> None:
-    for name, child in watched.items():
-        if child.poll() is not None:
-            raise LaunchError(f"{name} ended by itself (exit code {child.returncode}): stopped")
+def _require_all(watched: list[Part]) -> None:
+    for part in watched:
+        if part.process.poll() is not None:
+            code = part.process.returncode
+            raise LaunchError(f"{part.name} ended by itself (exit code {code}): stopped")
 
 
 # --- Signals ------------------------------------------------------------------------------------
@@ -305,7 +298,7 @@ def _expect_impatience() -> None:
 
 def _kill_at_once(_number: int, _frame: FrameType | None) -> NoReturn:
     """PostgreSQL too: it repairs itself at the next start."""
-    _kill(_started)
+    parts.kill(_started)
     os._exit(128 + signal.SIGINT)
 
 

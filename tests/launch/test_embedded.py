@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from botgpt import embedded
 with embedded.running(Path(sys.argv[1])) as server:
-    print(server.pid, flush=True)
+    print(server.process.pid, flush=True)
     time.sleep(60)
 """
 
@@ -73,11 +73,25 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_survive_a_killed_server(data_dir: Path) -> None:
     with embedded.running(data_dir) as server:
         query(data_dir, "CREATE TABLE kept AS SELECT 42 AS answer")
-        server.kill()
-        server.wait()
+        server.process.kill()
+        server.process.wait()
 
     with embedded.running(data_dir):
         assert query(data_dir, "SELECT answer FROM kept") == [(42,)]
+
+
+def test_a_killed_server_is_started_again_in_place_of_another(
+    data_dir: Path,
+) -> None:
+    with embedded.running(data_dir) as server:
+        query(data_dir, "CREATE TABLE again AS SELECT 42 AS answer")
+        server.process.kill()
+        server.process.wait()
+        elsewhere = embedded._start(server.place)
+        server.start_again()
+
+        assert elsewhere.wait(5) == 0
+        assert query(data_dir, "SELECT answer FROM again") == [(42,)]
 
 
 def test_a_killed_launcher_leaves_no_obstacle(data_dir: Path) -> None:
@@ -87,7 +101,7 @@ def test_a_killed_launcher_leaves_no_obstacle(data_dir: Path) -> None:
         holder.wait()
 
         with embedded.running(data_dir) as server:
-            assert server.pid != orphan
+            assert server.process.pid != orphan
             assert not alive(orphan)
             assert query(data_dir, "SELECT answer FROM also_kept") == [(42,)]
 
@@ -97,17 +111,17 @@ def test_an_orphan_is_stopped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch, embedded.running(data_dir) as orphan:
         patch.setattr(embedded, "_stop", lambda _: None)
 
-    assert orphan.poll() is None
+    assert orphan.process.poll() is None
     with embedded.running(data_dir):
-        assert orphan.wait(5) == 0
+        assert orphan.process.wait(5) == 0
 
 
 def test_a_number_reused_by_another_process_is_no_obstacle(data_dir: Path) -> None:
     with embedded.running(data_dir) as server:
         written = (data_dir / "postgres" / "postmaster.pid").read_text()
-        server.kill()
-        server.wait()
-    stale = written.replace(str(server.pid), str(os.getpid()), 1)
+        server.process.kill()
+        server.process.wait()
+    stale = written.replace(str(server.process.pid), str(os.getpid()), 1)
     (data_dir / "postgres" / "postmaster.pid").write_text(stale)
 
     with embedded.running(data_dir):
@@ -127,7 +141,7 @@ def test_the_server_stops_when_its_user_fails(data_dir: Path) -> None:
     with pytest.raises(ZeroDivisionError), embedded.running(data_dir) as server:
         raise ZeroDivisionError
 
-    assert server.returncode == 0
+    assert server.process.returncode == 0
 
 
 def test_initdb_killed_half_way_is_done_again(tmp_path: Path) -> None:
@@ -177,7 +191,9 @@ def test_root_needs_no_change_to_the_folders_above(tmp_path: Path) -> None:
     before = [(path, path.stat().st_mode, path.stat().st_uid) for path in closed.parents]
 
     with embedded.running(closed / "data") as server:
-        shown = subprocess.run(["ps", "-o", "uid=", "-p", str(server.pid)], capture_output=True)
+        shown = subprocess.run(
+            ["ps", "-o", "uid=", "-p", str(server.process.pid)], capture_output=True
+        )
         assert int(shown.stdout) != 0
         assert query(closed / "data", "SELECT 1") == [(1,)]
 

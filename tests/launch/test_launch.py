@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from botgpt import parts
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = [sys.executable, "-m", "botgpt.launch"]
 
@@ -96,7 +98,7 @@ def test_exec_hands_sigterm_on_and_cleans_up(tmp_path: Path) -> None:
 
 
 def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
-    """One folder's life: Ctrl-C, then kill -9 of the launcher, then a part that dies."""
+    """One folder's life: Ctrl-C, then kill -9 of the launcher."""
     port = free_port()
 
     with served(tmp_path, port) as (launcher, first):
@@ -114,12 +116,20 @@ def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
         assert ended(family), "a killed launcher left processes behind"
     assert "admin / " not in second
 
-    with served(tmp_path, port) as (launcher, _):
-        family = descendants(launcher.pid)
-        os.kill(next(pid for pid in family if "procrastinate" in command_line(pid)), signal.SIGKILL)
-        assert launcher.wait(20) == 1
-    assert "botgpt: worker ended by itself" in (tmp_path / "output").read_text()
-    assert not [pid for pid in family if running(pid)]
+
+def test_a_part_that_does_not_stay_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PAUSE_SECONDS", 0)
+
+    def start() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(["false"], start_new_session=True)
+
+    part = parts.Part("web", start(), start)
+    for _ in range(parts.MOST_IN_A_ROW - 1):
+        part.process.wait()
+        part.keep_up()
+    part.process.wait()
+    with pytest.raises(parts.PartsError, match=r"web ended by itself \(exit code 1\), 5 times"):
+        part.keep_up()
 
 
 @contextmanager

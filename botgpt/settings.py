@@ -146,11 +146,15 @@ def _database() -> dict[str, Any]:
 
 
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 8, minimum=1)
-DATABASES: dict[str, Any] = {"default": {"ENGINE": "django.db.backends.postgresql"} | _database()}
+DATABASES: dict[str, Any] = {"default": {"ENGINE": "botgpt.postgresql"} | _database()}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     "min_size": 1,
     "max_size": DATABASE_POOL_SIZE,
-    "timeout": 10,
+    # Seconds: through a restart of the server, as for others to be done with their connections.
+    "timeout": 5,
+    # The pool waits ever longer between attempts to connect; after so many seconds the next who
+    # wants a connection makes one at once.
+    "reconnect_timeout": 2,
 }
 
 MEDIA_ROOT = DATA_DIR / "files"

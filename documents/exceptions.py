@@ -53,3 +53,21 @@ class DocumentUnderWay(APIException):
     status_code = 409
     default_code = "document_under_way"
     default_detail = "The document is being read: wait until it is ready or failed."
+
+
+class DatabaseAway(APIException):
+    """The database cannot be reached, or takes nothing now."""
+
+    status_code = 503
+    default_code = "database_unavailable"
+    default_detail = "The database does not answer or is full: try again in a moment."
+    wait = 2
+
+
+class StorageFull(APIException):
+    """There is no room for a file."""
+
+    status_code = 503
+    default_code = "storage_full"
+    default_detail = "There is no room to keep the file: nothing of it was kept. Try again later."
+    wait = 60

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.db import Error
 from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from rest_framework.exceptions import ValidationError
@@ -57,14 +59,18 @@ class Repeatable(APIView):
             kept: Any = call.body
             return Response(kept["data"], call.status, headers=kept["headers"])
         if call is not None and not call.begun:
-            call.give_up()
+            with suppress(Error):  # its age gives it up, where the database is away
+                call.give_up()
         return super().handle_exception(exc)
 
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
         """Keeps what was answered, where that has not been done yet."""
-        self.keep(response)
+        try:
+            self.keep(response)
+        except Error as error:
+            response = self.handle_exception(error)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def keep(self, response: HttpResponseBase) -> None:

@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457), the same shape wherever they arise."""
 
+import errno
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -15,18 +16,26 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
+from procrastinate.exceptions import ConnectorException
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.exceptions import PermissionDenied as APIPermissionDenied
 from rest_framework.views import set_rollback
 
 from botgpt.api import request_id
+from documents.exceptions import DatabaseAway, StorageFull
 
 logger = logging.getLogger("botgpt.problem")
 
 CONTENT_TYPE = "application/problem+json"
+
+# A disk that is full or over its quota, and a file that is larger than its file system takes.
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# The last is how the queue tells of the first.
+DATABASE_AWAY = (OperationalError, InterfaceError, ConnectorException)
 
 # What to do about an error that Django answers by itself, before any view of ours runs.
 PLAIN_DETAILS = {
@@ -63,6 +72,7 @@ def problem(
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse | None:
     """What REST framework calls for an error in a view; None leaves it to Django as a 500."""
+    exc = _away(exc) or exc
     if isinstance(exc, Http404):
         exc = NotFound()
     elif isinstance(exc, PermissionDenied):
@@ -85,6 +95,19 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse |
         logger.error("internal error", exc_info=exc)
         response._has_been_logged = True  # type: ignore[attr-defined]
     return response
+
+
+def _away(exc: Exception) -> APIException | None:
+    """What tells of a database that is away or a disk that is full; None of other errors."""
+    away: APIException
+    if isinstance(exc, DATABASE_AWAY):
+        away = DatabaseAway()
+    elif isinstance(exc, OSError) and exc.errno in NO_ROOM:
+        away = StorageFull()
+    else:
+        return None
+    logger.error(away.default_code, exc_info=exc)
+    return away
 
 
 def from_exception(exc: APIException) -> JsonResponse:

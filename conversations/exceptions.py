@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework.exceptions import APIException
 
+from documents.exceptions import DatabaseAway
 from llm import errors
 
 
@@ -105,6 +106,15 @@ class ModelFailed(AnsweringFailed):
         return next((status for known, status in cls.STATUSES if issubclass(kind, known)), 502)
 
 
+class NoDatabase(AnsweringFailed):
+    """The database was away when it was needed to answer."""
+
+    status_code = DatabaseAway.status_code
+    default_code = DatabaseAway.default_code
+    default_detail = "The database did not answer for a while: ask again."
+    wait = DatabaseAway.wait
+
+
 class Interrupted(AnsweringFailed):
     """The server stopped while it answered."""
 
@@ -125,7 +135,7 @@ def of_ended(answer: Any) -> AnsweringFailed | None:
         "message_id": str(answer.parent_id),
         "answer_id": str(answer.pk),
     }
-    for kind in (QuestionTooLong, Interrupted):
+    for kind in (QuestionTooLong, NoDatabase, Interrupted):
         if answer.error_code == kind.default_code:
             return kind(ids)
     problem = AnsweringFailed(ids, answer.error, answer.error_code)

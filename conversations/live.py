@@ -15,12 +15,12 @@ from functools import cache, partial
 from os import getpid
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 from uuid_utils.compat import uuid7
 
 from conversations import exceptions
 from conversations.database import in_database
-from conversations.models import Message, WebProcess
+from conversations.models import EndedBefore, Message, WebProcess
 from conversations.turn import Plan, Turn
 from llm.messages import Completion, Delta
 
@@ -36,6 +36,8 @@ SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0
 # What saving answers takes that did not end in the time they were given.
 SAVING_SECONDS = 3
+# How long one whose saving failed waits at most to be saved again, once the database answers.
+LONGEST_WAIT = 5.0
 
 # Pieces of answers that still are to come; of one that ended meanwhile nothing is kept.
 SAVE_PIECES = """
@@ -124,7 +126,7 @@ class LiveAnswer:
             plan, completion = await self._ask()
             self._saving = True
             streamed = self.saved > 0
-            await in_database(
+            await self._save(
                 partial(self.turn.save, plan, completion, self.said, streamed=streamed)
             )
         except asyncio.CancelledError:
@@ -166,14 +168,32 @@ class LiveAnswer:
             self.wake()
 
     async def _settle(self, settle: Callable[[], None]) -> None:
-        """Saves how it ended; where even that fails, the answer is found to be an orphan later."""
+        """Saves how it ended, where it did not end well."""
         try:
-            await in_database(settle)
+            await self._save(settle)
         except Message.DoesNotExist:
             pass  # deleted meanwhile
         except Exception as error:
             self.error = self.error or error
             logger.exception("ending an answer failed", extra={"answer": self.turn.answer.pk})
+
+    async def _save(self, save: Callable[[], None]) -> None:
+        """Saves how it ended. While the database is away it waits for it, to the process's end.
+
+        So no answer is lost, and none stays to come for ever in a process that lives.
+        """
+        pause = 0.0
+        while True:
+            try:
+                return await in_database(save)
+            except EndedBefore:
+                return await in_database(self.turn.take_as_stored)
+            except (OperationalError, InterfaceError) as error:
+                ids = {"answer": self.turn.answer.pk, "why": type(error.__cause__).__name__}
+                logger.warning("saving an answer failed: it will be tried again", extra=ids)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_WAIT, pause + SAVE_SECONDS)
+            await self.everyone.database_answers()
 
 
 class LiveAnswers:
@@ -182,6 +202,7 @@ class LiveAnswers:
     def __init__(self) -> None:
         self._answers: dict[UUID, LiveAnswer] = {}
         self._saves: asyncio.Task[None] | None = None
+        self._saved = asyncio.Event()
 
     def start(self, turn: Turn) -> LiveAnswer:
         """Begins to answer."""
@@ -215,6 +236,11 @@ class LiveAnswers:
             answer.stop(Stop.SHUTDOWN)
         await asyncio.wait(tasks, timeout=SAVING_SECONDS)
 
+    async def database_answers(self) -> None:
+        """Returns when words of answers under way have been saved again."""
+        self._saved.clear()
+        await self._saved.wait()
+
     async def _save_all(self) -> None:
         while self._answers:
             await asyncio.sleep(SAVE_SECONDS)
@@ -224,12 +250,13 @@ class LiveAnswers:
                 one.saved = start + len(text)
             try:
                 to_cancel = await in_database(_save_pieces, rows)
-            except DatabaseError:
+            except Error:
                 # The words are still here: they are saved with the next ones.
                 logger.warning("saving answers under way failed", exc_info=True)
                 for one, start, _ in pieces:
                     one.saved = start
                 continue
+            self._saved.set()
             for answer_id in to_cancel:
                 if answer := self.find(answer_id):
                     answer.stop(Stop.CANCELLED)

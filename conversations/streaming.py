@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import StreamingHttpResponse
 from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
@@ -179,7 +180,7 @@ async def _stored_events(answer_id: UUID, opened: bool, after: int) -> Events:
     told, searched, silent_since = max(after - SEARCHED, 0), after >= SEARCHED, time.monotonic()
     try:
         while True:
-            status, said = await in_database(_look, answer_id, told)
+            status, said = await _looked(answer_id, told)
             if not searched and (said or status == Message.Status.COMPLETED):
                 searched = True
                 body = await in_database(stored_retrieval_body, answer_id)
@@ -197,6 +198,14 @@ async def _stored_events(answer_id: UUID, opened: bool, after: int) -> Events:
         yield [await in_database(_ending, answer_id)]
     except Message.DoesNotExist as error:  # deleted meanwhile
         yield [(SEARCHED + told + 1, "error", await in_database(_problem, turn, error))]
+
+
+async def _looked(answer_id: UUID, told: int) -> tuple[str, str]:
+    """As `_look`; nothing new while the database is away."""
+    try:
+        return await in_database(_look, answer_id, told)
+    except (OperationalError, InterfaceError):
+        return Message.Status.PENDING, ""
 
 
 def stored_turn(answer_id: UUID) -> Turn:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import Error, InterfaceError, OperationalError, transaction
 from rest_framework.exceptions import NotFound
 
 from conversations import budgets, evidence, exceptions, history, ledger, provider, rewriting
@@ -95,6 +95,8 @@ class Turn:
             return exceptions.QuestionTooLong(self.ids)
         if isinstance(error, Message.DoesNotExist):
             return NotFound("The conversation was deleted while the question was answered.")
+        if isinstance(error, OperationalError | InterfaceError):
+            return exceptions.NoDatabase(self.ids)
         return exceptions.AnsweringFailed(self.ids) if isinstance(error, Exception) else error
 
     def plan_at_once(self) -> None:
@@ -194,6 +196,9 @@ class Turn:
             code, detail = error.default_code, str(error.detail)
         elif isinstance(error, context.QuestionTooLong):
             code, detail = "question_too_long", exceptions.QuestionTooLong.default_detail
+        elif isinstance(error, OperationalError | InterfaceError):
+            code = exceptions.NoDatabase.default_code
+            detail = exceptions.NoDatabase.default_detail
         else:
             code, detail = "internal_error", exceptions.AnsweringFailed.default_detail
         logger.warning("answer failed", extra=self._log_ids() | {"code": code})
@@ -232,7 +237,7 @@ class Turn:
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
-        model = self._charged_model()
+        model, former_cost = self._charged_model(), answer.cost_usd
         answer.cost_usd += ledger.cost(model, usage)
         try:
             with transaction.atomic():
@@ -243,6 +248,15 @@ class Turn:
         except Message.DoesNotExist:
             self._charge(usage, estimated=estimated)
             raise
+        except Error:
+            answer.cost_usd = former_cost  # saving is tried again
+            raise
+
+    def take_as_stored(self) -> None:
+        """Takes the answer as the database has it. Raises Message.DoesNotExist."""
+        self.answer = Message.objects.select_related("conversation", "parent").get(
+            pk=self.answer.pk
+        )
 
     def _charge(self, usage: Usage, released: Amount | None = None, *, estimated: bool) -> None:
         """Writes down what the answer took, in place of what was reserved for it."""

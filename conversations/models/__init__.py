@@ -3,7 +3,7 @@
 from conversations.models.conversation import Conversation, ConversationDocument
 from conversations.models.evidence import Citation, Retrieval
 from conversations.models.feedback import Feedback
-from conversations.models.message import Message, StreamedText
+from conversations.models.message import EndedBefore, Message, StreamedText
 from conversations.models.process import WebProcess
 from conversations.models.usage import Limit, Spending, UsageEntry
 
@@ -11,6 +11,7 @@ __all__ = [
     "Citation",
     "Conversation",
     "ConversationDocument",
+    "EndedBefore",
     "Feedback",
     "Limit",
     "Message",

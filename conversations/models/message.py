@@ -32,6 +32,10 @@ def note_known(owner: models.Model, name: str, related: Sequence[Any]) -> None:
     vars(owner).setdefault("_prefetched_objects_cache", {})[name] = rows
 
 
+class EndedBefore(Exception):
+    """The answer has ended already, or was begun anew elsewhere."""
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     """Sets of messages."""
 
@@ -207,7 +211,7 @@ class Message(models.Model):
         What it took is not known: what was reserved for it counts as spent. Raises
         Message.DoesNotExist where it was deleted meanwhile.
         """
-        fields = ["status", "content", "prompt_tokens", "cost_usd", *RESERVED]
+        fields = ["status", "started_at", "content", "prompt_tokens", "cost_usd", *RESERVED]
         with transaction.atomic():
             self.refresh_from_db(fields=fields, from_queryset=Message.objects.select_for_update())
             if self.status != self.Status.PENDING:
@@ -252,7 +256,9 @@ class Message(models.Model):
 
         `streamed` is false where none of its text has been saved before. What had been reserved
         for it is returned, to be released. Raises Message.DoesNotExist where it was deleted
-        meanwhile.
+        meanwhile, and EndedBefore where it has ended: a connection may break just after a commit,
+        and then it is saved again. Only what was interrupted, its process being taken for dead, may
+        still end otherwise.
         """
         self.content, self.duration_ms = content, self._elapsed()
         with transaction.atomic(savepoint=False):
@@ -262,7 +268,11 @@ class Message(models.Model):
                 self.refresh_from_db(fields=RESERVED, from_queryset=there)
             # Not its place in the tree, which may have changed while the model spoke.
             ending = {name: getattr(self, name) for name in ENDING} | dict.fromkeys(RESERVED, 0)
-            if not Message.objects.filter(pk=self.pk).update(**ending):
+            same = Message.objects.filter(pk=self.pk, started_at=self.started_at)
+            to_come = {self.Status.PENDING, self.Status.INTERRUPTED} - {self.status}
+            if not same.filter(status__in=to_come).update(**ending):
+                if Message.objects.filter(pk=self.pk).exists():
+                    raise EndedBefore
                 raise Message.DoesNotExist
             released = self.reserved
             self.reserved_tokens, self.reserved_usd = 0, Decimal(0)

@@ -95,10 +95,14 @@ class DocumentQuerySet(models.QuerySet["Document"]):
                 document.save(force_insert=True)
                 then(document)
         except BaseException as error:
-            document.discard_file()
-            twin = self.filter(user=user, sha256=digest).first()
-            if isinstance(error, IntegrityError) and twin:  # the same bytes, sent twice at once
-                return twin, False
+            # A connection that broke may have done so just after the commit. Where the database
+            # cannot tell, the file stays: a document without one would be the greater loss.
+            kept = self.filter(user=user, sha256=digest).first()
+            if kept == document:
+                return document, True
+            document.file.storage.delete(stored_name(document, name))
+            if isinstance(error, IntegrityError) and kept:  # the same bytes, sent twice at once
+                return kept, False
             raise
         return document, True
 

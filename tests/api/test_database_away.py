@@ -2,9 +2,11 @@
 
 import psycopg
 import pytest
-from django.db import connection
+from django.core.files.base import ContentFile
+from django.db import OperationalError, connection, transaction
 
 from documents.models import Document
+from documents.tasks import defer_ingestion
 from tests.factories import assert_problem, get
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,3 +43,18 @@ def test_a_connection_that_breaks_in_a_call_is_a_503_that_says_when_to_come_agai
     assert_problem(response, 503, "database_unavailable")
     assert response.headers["Retry-After"] == "2"
     assert get(api, f"/documents?user_id={user.pk}").status_code == 200
+
+
+def test_a_document_committed_as_the_connection_broke_is_kept(user):
+    def break_off():
+        raise OperationalError("the connection is closed")
+
+    def then(document):
+        defer_ingestion(document)
+        transaction.on_commit(break_off)
+
+    document, made = Document.objects.keep(user, "a.txt", "txt", ContentFile(b"Text."), then)
+
+    assert made
+    assert Document.objects.get() == document
+    assert document.file.open("rb").read() == b"Text."

@@ -11,6 +11,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from botgpt import embedded, env
+from botgpt.clock import ClockWatch
 from llm import catalogue, tokens
 
 # Lets classes of Django be written with their model, as in QuerySet[Document].
@@ -171,8 +172,15 @@ DOCUMENTS_AT_ONCE = env.integer(
     max(1, min(max(2, os.cpu_count() or 1), DATABASE_POOL_SIZE - 1)),
     minimum=1,
 )
+# A worker says so often that it lives: what a dead one did is taken up by another soon.
+HEARTBEAT_SECONDS = 1
 # Jobs that are done would pile up: what they did is told by their documents.
-PROCRASTINATE_WORKER_DEFAULTS = {"delete_jobs": "successful", "concurrency": DOCUMENTS_AT_ONCE}
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "delete_jobs": "successful",
+    "concurrency": DOCUMENTS_AT_ONCE,
+    "update_heartbeat_interval": HEARTBEAT_SECONDS,
+    "worker_middleware": [ClockWatch()],
+}
 
 # --- Documents --------------------------------------------------------------------------------
 

@@ -21,11 +21,19 @@ from documents.models import Document, DocumentQuerySet, IdempotentCall
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-# A worker that has not been heard of for this long is dead (procrastinate beats every 10 s).
-DEAD_AFTER_SECONDS = 30
+# A worker that has not been heard of for this long is dead.
+DEAD_AFTER_SECONDS = 5 * settings.HEARTBEAT_SECONDS
 # What writing the chunks may take, after the reading.
 STORING_SECONDS = 60
 MAY_PASS = (OperationalError, InterfaceError, OSError)
+
+# As for a new job: workers hear of those at once, and look for others every five seconds.
+TELL_WORKERS = """
+SELECT pg_notify(
+    'procrastinate_any_queue_v1',
+    json_build_object('type', 'job_inserted', 'job_id', %(job_id)s::bigint)::text
+)
+"""
 
 INTERNAL_ERROR = (
     "Reading the document failed on our side. Reprocess it; if it fails again, report it."
@@ -88,7 +96,7 @@ def withdraw(job_id: int) -> None:
 
 
 # Before the documents that wait: among them are those that it takes up again.
-@app.periodic(cron="* * * * * */15")
+@app.periodic(cron="* * * * * */2")
 @app.task(queue="documents", queueing_lock="requeue_stalled", priority=10)
 async def requeue_stalled(timestamp: int) -> None:
     """Takes up again the jobs of workers that died; no document waits for a job that is lost."""
@@ -107,6 +115,7 @@ async def requeue_stalled(timestamp: int) -> None:
         if document_id := job.task_kwargs.get("document_id"):
             waiting = Document.objects.unfinished().filter(pk=str(document_id))
             await waiting.aupdate(status=Document.Status.PENDING)
+        await app.connector.execute_query_async(TELL_WORKERS, job_id=job.id)
     if lost := await sync_to_async(_without_job().fail)("internal_error", INTERNAL_ERROR):
         logger.error("documents without a job failed", extra={"documents": lost})
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from django.core.files.base import ContentFile
@@ -17,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from documents import ingestion, tasks
 from documents.models import Document
 from documents.tasks import defer_ingestion, requeue_stalled
-from tests.factories import TEXT, make_document, make_pending, make_user
+from tests.factories import TEXT, empty_queue, make_document, make_pending, make_user
 from tests.launch.test_launch import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +35,17 @@ def read(path, kind, *, on_page, **limits):
         time.sleep(0.02)
 ingestion.extract = read
 call_command("procrastinate", "worker", "--shutdown-graceful-timeout", "0.1")
+"""
+
+# A worker whose clock is put back by an hour after a while.
+CLOCK_PUT_BACK = """
+import time, django
+django.setup()
+from django.core.management import call_command
+tell = time.time
+put_back_at = time.monotonic() + 3
+time.time = lambda: tell() - 3600 * (time.monotonic() > put_back_at)
+call_command("procrastinate", "worker")
 """
 
 
@@ -54,12 +66,19 @@ def deferred_for_later(user):
 
 @pytest.fixture
 def endless_worker(tmp_path):
+    """A worker that never comes to a document's end."""
+    with worker_process(tmp_path, ENDLESS) as process:
+        yield process
+
+
+@contextmanager
+def worker_process(tmp_path, script):
     """A worker process on the database and files of the test."""
     database = connection.get_connection_params()
     names = ("host", "port", "user", "password", "dbname")
     address = make_conninfo(**{name: database[name] for name in names if database.get(name)})
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS],
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
@@ -69,9 +88,11 @@ def endless_worker(tmp_path):
             "BOTGPT_DATA_DIR": str(tmp_path),
         },
     )
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition):
@@ -170,6 +191,13 @@ def test_a_document_that_lost_its_job_is_failed(user_id):
 
     assert status_of(lost) == "failed"
     assert (status_of(waiting), status_of(ready)) == ("pending", "ready")
+
+
+def test_a_worker_whose_clock_is_put_back_begins_anew(tmp_path):
+    empty_queue()
+    with worker_process(tmp_path, CLOCK_PUT_BACK) as process:
+        # Else its periodic jobs would wait for an hour; whoever runs it starts it again.
+        assert process.wait(15) == 0
 
 
 def test_the_watch_over_dead_workers_does_not_wait_behind_documents():

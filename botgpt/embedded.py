@@ -22,13 +22,14 @@ from pathlib import Path
 
 import psycopg
 
+from botgpt import server_log
+
 NAME = "botgpt"
 PORT = "5432"  # only names the socket; given in full so that PGPORT cannot change it
 SOCKET_PATH_BYTES = 100  # the kernel's limit is 104 (macOS) or 108 (Linux)
 START_SECONDS = 60  # recovery after a crash may take a while
 RETRY_SECONDS = 10  # processes of a killed server hold its shared memory until they notice
 STOP_SECONDS = 60
-LOG_BYTES = 5_000_000
 
 # For a small machine. Parallel queries are off because they need more shared memory than a
 # container usually has, and JIT because compiling takes longer than our short queries.
@@ -347,7 +348,7 @@ def _create_cluster(place: _Place) -> None:
 
 def _start(place: _Place) -> "subprocess.Popen[bytes]":
     """Start the server and wait until it answers."""
-    _trim(place.log)
+    server_log.trim(place.log)
     settings = SETTINGS | {"unix_socket_directories": str(place.sockets)}
     command = [_binary("postgres"), "-D", str(place.cluster)]
     command += [part for item in settings.items() for part in ("-c", "=".join(item))]
@@ -358,7 +359,7 @@ def _start(place: _Place) -> "subprocess.Popen[bytes]":
             server = _spawn(place, command, "INT", output=log.fileno())
         if _answers(server, place):
             return server
-        reason = _last_words(place.log, start)
+        reason = server_log.last_words(place.log, start)
         if "pre-existing shared memory" not in reason or time.monotonic() > retry_until:
             raise EmbeddedError(f"PostgreSQL did not start: {reason} (read {place.log})")
         time.sleep(0.2)
@@ -399,16 +400,3 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
             server.send_signal(how)
             with suppress(subprocess.TimeoutExpired):
                 server.wait(STOP_SECONDS)
-
-
-def _trim(log: Path) -> None:
-    """Keep the log and the one before it."""
-    if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
-
-
-def _last_words(log: Path, start: int) -> str:
-    """The last fatal line that the log got since the offset, or just its last line."""
-    lines = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-    fatal = [line for line in lines if "FATAL:" in line]
-    return (fatal or lines or ["no message"])[-1].rpartition("FATAL:")[2].strip()

@@ -232,7 +232,10 @@ tokens.use_cache(DATA_DIR / "encodings")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["botgpt.accounts.authentication.CallerAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["botgpt.accounts.authentication.IsCaller"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "botgpt.accounts.authentication.IsCaller",
+        "botgpt.accounts.scopes.HasScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["botgpt.api.parsers.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "botgpt.api.pagination.PageAndLimit",

@@ -32,6 +32,8 @@ CONTEXT_CHARS = 400
 class CitationDetail(Scoped):
     """One citation."""
 
+    resource = "conversations"
+
     @extend_schema(
         operation_id="get_citation",
         summary="A citation with the text around it and its document",
@@ -50,6 +52,8 @@ class CitationDetail(Scoped):
 
 class OfMessage(Scoped):
     """Something of one message, by the addresses of its conversation and of itself."""
+
+    resource = "conversations"
 
     def find_message(self) -> Message:
         """One that the caller may see, else a 404."""
@@ -85,6 +89,7 @@ class MessageTrace(OfMessage):
 class MessageReplay(OfMessage):
     """The search of an answer, made anew."""
 
+    reads = Scoped.reads | {"POST"}
     also_joined = ("retrieval", "parent")
 
     @extend_schema(

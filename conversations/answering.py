@@ -50,6 +50,7 @@ class Answering(Scoped, AsyncAPIView):
     while where it raises that the documents are still being read.
     """
 
+    resource = "conversations"
     # The answer under way; None where there is no turn, or an earlier call has begun it.
     live_answer: LiveAnswer | None = None
 

@@ -44,6 +44,8 @@ class ExportSerializer(OnceSerializer):
 class ConversationExport(Scoped, AsyncAPIView):
     """A conversation with all its messages, to keep."""
 
+    resource = "conversations"
+
     def get_renderers(self) -> list[BaseRenderer]:
         """Either."""
         return [JSONRenderer(), MarkdownRenderer()]

@@ -58,6 +58,8 @@ class PreviewSerializer(serializers.Serializer[Any]):
 class ConversationContext(Answering):
     """The prompt of a question that is not asked."""
 
+    reads = Answering.reads | {"POST"}
+
     @extend_schema(
         operation_id="preview_prompt",
         summary="Show the exact prompt that a question would get, without asking it",

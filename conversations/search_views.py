@@ -20,6 +20,7 @@ from documents.views import USER_ID, Scoped
 class ConversationSearch(Scoped, generics.GenericAPIView[Any]):
     """What a user and the models said, found by its words."""
 
+    resource = "conversations"
     serializer_class = MatchSerializer
 
     @extend_schema(

@@ -39,6 +39,7 @@ TO = OpenApiParameter("to", OpenApiTypes.DATE, description="The last day; today 
 class Usage(Scoped, generics.ListAPIView[UsageEntry]):
     """What calls of models took."""
 
+    resource = "usage"
     serializer_class = UsageRowSerializer
     queryset = UsageEntry.objects.none()
 
@@ -69,6 +70,8 @@ class Usage(Scoped, generics.ListAPIView[UsageEntry]):
 
 class Budgets(Scoped):
     """What budgets leave."""
+
+    resource = "usage"
 
     @extend_schema(
         operation_id="list_budgets",

@@ -9,7 +9,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from conversations import examples
 from conversations.answering import Answering, Begun, begun, require_read
@@ -116,6 +115,7 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
 class ConversationDetail(Scoped, generics.RetrieveDestroyAPIView[Conversation]):
     """One conversation."""
 
+    resource = "conversations"
     serializer_class = ConversationWithMessagesSerializer
 
     def get_queryset(self) -> QuerySet[Conversation]:
@@ -190,8 +190,10 @@ class MessageList(generics.ListAPIView[Message], Answering):
         )
 
 
-class ModelList(APIView):
+class ModelList(Scoped):
     """The models that conversations can name."""
+
+    resource = "conversations"
 
     @extend_schema(
         operation_id="list_models",

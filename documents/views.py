@@ -66,7 +66,15 @@ EXAMPLE = OpenApiExample(
 
 
 class Scoped(Repeatable):
-    """A view whose objects are those that its caller may see."""
+    """A view whose objects are those that its caller may see.
+
+    A subclass says by `resource` and `reads` which right on what its calls need. There is no
+    default: a view that does not say so answers nobody.
+    """
+
+    resource: str
+    # Methods that change nothing; some searches are POSTs, for what they search with is long.
+    reads = frozenset({"GET", "HEAD", "OPTIONS"})
 
     @property
     def caller(self) -> Any:
@@ -92,6 +100,7 @@ class Scoped(Repeatable):
 class DocumentList(Scoped, generics.ListAPIView[Document]):
     """Documents, newest first; upload of a new one."""
 
+    resource = "documents"
     serializer_class = DocumentSerializer
     parser_classes = (MultiPartParser,)
 
@@ -140,6 +149,7 @@ class DocumentList(Scoped, generics.ListAPIView[Document]):
 class DocumentDetail(Scoped, generics.RetrieveDestroyAPIView[Document]):
     """One document."""
 
+    resource = "documents"
     serializer_class = DocumentSerializer
 
     def get_queryset(self) -> QuerySet[Document]:
@@ -176,6 +186,7 @@ class DocumentDetail(Scoped, generics.RetrieveDestroyAPIView[Document]):
 class ChunkList(Scoped, generics.ListAPIView[Chunk]):
     """The chunks of one document."""
 
+    resource = "documents"
     serializer_class = ChunkSerializer
     queryset = Chunk.objects.none()
 
@@ -189,6 +200,7 @@ class ChunkList(Scoped, generics.ListAPIView[Chunk]):
 class DocumentFile(Scoped, generics.GenericAPIView[Document]):
     """The file as it was uploaded."""
 
+    resource = "documents"
     serializer_class = DocumentSerializer
 
     def get_queryset(self) -> QuerySet[Document]:
@@ -216,6 +228,7 @@ class DocumentFile(Scoped, generics.GenericAPIView[Document]):
 class DocumentReprocess(Scoped, generics.GenericAPIView[Document]):
     """The order to read a document anew."""
 
+    resource = "documents"
     serializer_class = DocumentSerializer
 
     def get_queryset(self) -> QuerySet[Document]:
@@ -280,6 +293,9 @@ SEARCH_EXAMPLES = [
 
 class DocumentSearch(Scoped):
     """Search without a conversation."""
+
+    resource = "documents"
+    reads = Scoped.reads | {"POST"}
 
     @extend_schema(
         operation_id="search",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -10,11 +11,11 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from botgpt.accounts.models import APIKey, Budgeted, User
+from botgpt.accounts.scopes import Scope, every_scope
 from conversations.budgets import spent
 from conversations.models import Conversation
 from documents.models import Document
@@ -121,17 +122,37 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
             self.delete_model(request, user)
 
 
+class APIKeyForm(forms.ModelForm[APIKey]):
+    """A key with its scopes to tick."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope.value, f"{scope.value}: {scope.label}") for scope in Scope],
+        initial=every_scope,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+
 @admin.register(APIKey)
 class APIKeyAdmin(admin.ModelAdmin[APIKey]):
     """Keys by prefix; a new one's secret is shown once, after saving."""
 
-    list_display = ("name", "prefix", "owner", "created_at", "last_used_at", "revoked_at")
+    form = APIKeyForm
+    list_display = (
+        "name",
+        "prefix",
+        "owner",
+        "may",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     list_select_related = ("owner",)
     search_fields = ("name", "prefix", "owner__username")
     autocomplete_fields = ("owner",)
     fieldsets = (
-        (None, {"fields": ("name", "owner", "prefix")}),
+        (None, {"fields": ("name", "owner", "prefix", "scopes", "expires_at")}),
         ("Budgets", {"fields": (*APIKey.BUDGETS, "spent"), "description": NO_BUDGET}),
         ("Dates", {"fields": ("created_at", "last_used_at", "revoked_at")}),
     )
@@ -143,10 +164,16 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
         if change:
             super().save_model(request, obj, form, change)
             return
-        budgets = {name: getattr(obj, name) for name in APIKey.BUDGETS}
-        key, secret = APIKey.objects.issue(obj.name, obj.owner, **budgets)
+        chosen = ("scopes", "expires_at", *APIKey.BUDGETS)
+        fields = {name: getattr(obj, name) for name in chosen}
+        key, secret = APIKey.objects.issue(obj.name, obj.owner, **fields)
         obj.pk, obj.prefix = key.pk, key.prefix
         messages.warning(request, f"Keep this key, it is shown only now: {secret}")
+
+    @admin.display(description="scopes")
+    def may(self, key: APIKey) -> str:
+        """By name, or that it has them all."""
+        return "all" if set(key.scopes) >= set(Scope) else ", ".join(key.scopes)
 
     @admin.display
     def spent(self, key: APIKey) -> SafeString | str:
@@ -156,5 +183,5 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
     @admin.action(description="Revoke the selected keys")
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
         """From now on these keys are refused."""
-        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        count = APIKey.objects.revoke(queryset)
         self.message_user(request, f"{count} revoked.")

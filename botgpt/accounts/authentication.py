@@ -1,5 +1,6 @@
 """Who calls: a user's key, a service key, a staff session, or anyone where access is open."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,21 +19,27 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from botgpt.accounts.models import KEY_PREFIX, APIKey, User
+from botgpt.accounts.scopes import every_scope, needed
 from conversations.models import Limit
+
+# The code of the problem that tells of an expired key.
+EXPIRED = "key_expired"
+EVERY_SCOPE = frozenset(every_scope())
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a request may act for: its owner, or any user where `owner` is None.
 
-    `key_id` and `limits` are those of the API key, where the caller showed one. `identity` keeps
-    callers apart.
+    `key_id`, `limits` and `scopes` are those of the API key, where the caller showed one; others
+    may do everything. `identity` keeps callers apart.
     """
 
     owner: User | None
     key_id: UUID | None = None
     identity: str = "open"
     limits: tuple[Limit, ...] = ()
+    scopes: Collection[str] = EVERY_SCOPE
 
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
@@ -82,8 +89,11 @@ class CallerAuthentication(BaseAuthentication):
         key = APIKey.objects.usable(secret)
         if key is None:
             raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
+        if key.expired:
+            text = f"This API key expired on {key.expires_at:%Y-%m-%d}: ask for a new one."
+            raise AuthenticationFailed(text, EXPIRED)
         key.touch()
-        caller = Caller(key.owner, key.pk, f"key:{key.pk}", key.limits())
+        caller = Caller(key.owner, key.pk, f"key:{key.pk}", key.limits(), key.scopes)
         return key.owner or AnonymousUser(), caller
 
     def authenticate_header(self, request: Request) -> str:
@@ -108,3 +118,7 @@ class CallerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """A bearer token; none is needed where access is open."""
         return {"type": "http", "scheme": "bearer"}
+
+    def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:
+        """The scope that the key needs, as OpenAPI 3.1 has it for any kind of security."""
+        return {self.name: [str(needed(auto_schema.view, auto_schema.method))]}

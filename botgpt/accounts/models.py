@@ -10,15 +10,19 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
-from django.db import models
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
 from django.db.models import Q
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from botgpt.accounts.scopes import Scope, every_scope
 from conversations.models.usage import Limit, Spending, Unit
 
 # What each secret begins with, so that it is known where it is found.
 KEY_PREFIX = "bot_"
+# So much of a secret is kept to tell keys apart by.
+PREFIX_CHARS = 10
 
 
 class UserManager(DjangoUserManager["User"]):
@@ -85,18 +89,39 @@ class User(Budgeted, AbstractUser):
 class APIKeyManager(models.Manager["APIKey"]):
     """Makes keys, and finds the one that a caller shows."""
 
-    def issue(self, name: str, owner: User | None = None, **budgets: Any) -> tuple["APIKey", str]:
-        """A new key and its secret, which is kept nowhere and shown only here."""
+    def issue(self, name: str, owner: User | None = None, **fields: Any) -> tuple["APIKey", str]:
+        """A new key and its secret, which is kept nowhere and shown only here.
+
+        `fields` are its scopes, when it expires, and its budgets.
+        """
         secret = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
         key = self.create(
-            name=name, owner=owner, prefix=secret[:10], digest=_digest(secret), **budgets
+            name=name,
+            owner=owner,
+            prefix=secret[:PREFIX_CHARS],
+            digest=_digest(secret),
+            **fields,
         )
         return key, secret
 
+    def revoke(self, keys: models.QuerySet["APIKey"]) -> int:
+        """From the next call on these are refused; how many were not before."""
+        return keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+
     def usable(self, secret: str) -> "APIKey | None":
-        """The key of that secret unless it is revoked or its owner is inactive."""
-        keys = self.select_related("owner").filter(digest=_digest(secret), revoked_at=None)
-        return keys.exclude(owner__is_active=False).first()
+        """The key of that secret unless it is revoked or its owner is inactive; it may be expired.
+
+        Key and owner have what each call needs of them; the rest is read when it is asked for.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(USABLE, [_digest(secret)])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        key = APIKey.from_db(connection.alias, KEY_READ, row[: len(KEY_READ)])
+        if key.owner_id is not None:
+            key.owner = User.from_db(connection.alias, OWNER_READ, row[len(KEY_READ) :])
+        return key
 
 
 def _digest(secret: str) -> str:
@@ -119,8 +144,16 @@ class APIKey(Budgeted):
         related_name="api_keys",
         help_text="Empty makes a service key, which may act for any user.",
     )
-    prefix = models.CharField(max_length=10, editable=False)
+    prefix = models.CharField(max_length=PREFIX_CHARS, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(
+        models.CharField(max_length=40, choices=Scope),
+        default=every_scope,
+        help_text="What the key may be used for.",
+    )
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on it is refused; empty means never."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -134,9 +167,32 @@ class APIKey(Budgeted):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
     def touch(self) -> None:
         """Notes the use, at most once a minute so that a busy key costs no write a call."""
         now = timezone.now()
         stale = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
         if self.last_used_at is None or self.last_used_at < now - timedelta(minutes=1):
             APIKey.objects.filter(stale, pk=self.pk).update(last_used_at=now)
+
+
+def _read(model: type[Budgeted], *names: str) -> list[str]:
+    """Of these columns and the budgets, in the order in which `from_db` takes them."""
+    wanted = {"id", *names, *Budgeted.BUDGETS}
+    return [field.attname for field in model._meta.concrete_fields if field.attname in wanted]
+
+
+# What each call needs of its key, and of whom that acts for.
+KEY_READ = _read(APIKey, "owner_id", "scopes", "expires_at", "last_used_at")
+OWNER_READ = _read(User)
+# By hand: of the ORM's time for this query, which every call makes, most went into writing it.
+USABLE = f"""
+SELECT {", ".join(f"key.{name}" for name in KEY_READ)},
+    {", ".join(f"owner.{name}" for name in OWNER_READ)}
+FROM accounts_apikey AS key LEFT JOIN accounts_user AS owner ON owner.id = key.owner_id
+WHERE key.digest = %s AND key.revoked_at IS NULL AND owner.is_active IS NOT FALSE
+"""  # noqa: S608 - names of columns alone

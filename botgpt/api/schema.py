@@ -30,6 +30,10 @@ PROBLEM = {
             "format": "date-time",
             "description": "When a budget that is used up begins anew.",
         },
+        "scope": {
+            "type": "string",
+            "description": "What the API key lacks, where that is why the call was refused.",
+        },
         "conversation_id": {"type": "string", "format": "uuid"},
         "message_id": {"type": "string", "format": "uuid"},
         "answer_id": {

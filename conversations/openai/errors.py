@@ -11,6 +11,7 @@ from rest_framework.settings import api_settings
 CODES = {
     "authentication_failed": "invalid_api_key",
     "not_authenticated": "invalid_api_key",
+    "key_expired": "invalid_api_key",
     "budget_exceeded": "insufficient_quota",
     "question_too_long": "context_length_exceeded",
 }

@@ -47,6 +47,7 @@ class PageSerializer(serializers.Serializer[Any]):
 class OfFiles(OpenAIView, GenericAPIView[Document]):
     """What is done to the files of one user."""
 
+    resource = "documents"
     serializer_class = DocumentSerializer
 
     def get_queryset(self) -> QuerySet[Document]:

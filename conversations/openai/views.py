@@ -92,6 +92,8 @@ class ChatCompletions(OpenAIView, Answering):
 class ModelList(OpenAIView):
     """The models that requests can name."""
 
+    resource = "conversations"
+
     @extend_schema(
         operation_id="openai_list_models",
         summary="The models, each by itself and grounded in all documents",
@@ -106,6 +108,8 @@ class ModelList(OpenAIView):
 
 class ModelDetail(OpenAIView):
     """One of them."""
+
+    resource = "conversations"
 
     @extend_schema(
         operation_id="openai_get_model",

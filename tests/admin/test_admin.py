@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from botgpt.accounts.models import APIKey, User
+from botgpt.accounts.scopes import every_scope
 from conversations.models import Citation, Conversation, Feedback, Message
 from documents.models import Document
 from tests.factories import (
@@ -364,7 +365,7 @@ def test_a_long_transcript_says_what_it_leaves_out(admin_client, user):
 
 
 def test_a_key_is_shown_once(admin_client, user):
-    form = {"name": "backend", "owner": str(user.pk)}
+    form = {"name": "backend", "owner": str(user.pk), "scopes": ["usage:read"]}
 
     saved = admin_client.post("/admin/accounts/apikey/add/", form, follow=True).content.decode()
     secret = re.search(r"shown only now: (bot_[\w-]{43})", saved)
@@ -373,8 +374,31 @@ def test_a_key_is_shown_once(admin_client, user):
     key = APIKey.objects.usable(secret[1])
     assert key is not None
     assert key.owner == user
+    assert key.scopes == ["usage:read"]
     again = [page(admin_client, "accounts/apikey/"), change_page(admin_client, key)]
     assert not any(secret[1] in html or key.digest in html for html in again)
+
+
+def test_a_key_is_made_with_every_scope_unless_told(admin_client):
+    html = page(admin_client, "accounts/apikey/add/")
+
+    boxes = re.findall(
+        r'<input type="checkbox" name="scopes" value="(\S+)"[^>]*?( checked)?>', html
+    )
+    assert [name for name, checked in boxes if checked] == every_scope()
+
+
+def test_scopes_and_expiry_of_a_key_can_be_changed(admin_client, user):
+    key, _ = APIKey.objects.issue("backend", user)
+    form = {"name": "backend", "owner": str(user.pk), "scopes": ["documents:read", "usage:read"]}
+    form |= {"expires_at_0": "2030-01-31", "expires_at_1": "12:00:00"}
+
+    admin_client.post(f"/admin/accounts/apikey/{key.pk}/change/", form)
+
+    key.refresh_from_db()
+    assert key.scopes == ["documents:read", "usage:read"]
+    assert f"{key.expires_at:%Y-%m-%d}" == "2030-01-31"
+    assert "documents:read, usage:read" in page(admin_client, "accounts/apikey/")
 
 
 def test_a_revoked_key_is_refused(admin_client, user):

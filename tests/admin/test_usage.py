@@ -63,7 +63,14 @@ def test_a_users_page_shows_what_is_spent_of_each_budget(admin_client):
 
 
 def test_a_key_is_made_and_changed_with_its_budgets(admin_client):
-    form = {"name": "shop", "owner": "", "monthly_tokens": "", "daily_usd": "", "monthly_usd": ""}
+    form = {
+        "name": "shop",
+        "owner": "",
+        "scopes": ["usage:read"],
+        "monthly_tokens": "",
+        "daily_usd": "",
+        "monthly_usd": "",
+    }
     address = "/admin/accounts/apikey/"
 
     assert admin_client.post(f"{address}add/", {**form, "daily_tokens": 500}).status_code == 302

@@ -1,9 +1,10 @@
 """Who may call: keys, staff sessions, open access."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from botgpt.accounts.models import APIKey, User
@@ -76,6 +77,48 @@ def test_an_unknown_or_revoked_key_is_refused(api, user_id):
     assert_problem(get(api, "/models", **bearer(secret)), 401)
 
 
+def test_an_expired_key_is_refused_and_told_so(api, user_id):
+    key, secret = APIKey.objects.issue("shop", make_user(user_id))
+    APIKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() + timedelta(minutes=1))
+    assert get(api, "/models", **bearer(secret)).status_code == 200
+
+    APIKey.objects.filter(pk=key.pk).update(expires_at=datetime(2026, 3, 1, tzinfo=UTC))
+
+    problem = assert_problem(get(api, "/models", **bearer(secret)), 401, "key_expired")
+    assert "expired on 2026-03-01" in problem["detail"]
+    told = api.get("/openai/v1/models", headers=bearer(secret))
+    assert (told.status_code, told.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert "expired on 2026-03-01" in told.json()["error"]["message"]
+
+
+def test_a_call_with_a_key_reads_it_in_one_query(api, user_id, django_assert_num_queries):
+    user = make_user(user_id)
+    User.objects.filter(pk=user_id).update(daily_tokens=500)
+    _, secret = APIKey.objects.issue("shop", user, monthly_usd=Decimal("2.5"))
+    get(api, "/models", **bearer(secret))  # notes the use, which is not done again for a minute
+
+    with django_assert_num_queries(1):
+        assert get(api, "/models", **bearer(secret)).status_code == 200
+
+    key = APIKey.objects.usable(secret)
+    assert [(one.whose, one.amount) for one in key.limits()] == [("key", Decimal("2.5"))]
+    assert [(one.whose, one.amount) for one in key.owner.limits()] == [("user", 500)]
+
+
+def test_the_use_of_a_key_is_noted_once_a_minute(api):
+    key, secret = APIKey.objects.issue("platform")
+    get(api, "/models", **bearer(secret))
+    first = APIKey.objects.get(pk=key.pk).last_used_at
+    assert first is not None
+    get(api, "/models", **bearer(secret))
+    assert APIKey.objects.get(pk=key.pk).last_used_at == first
+
+    APIKey.objects.filter(pk=key.pk).update(last_used_at=first - timedelta(seconds=61))
+    get(api, "/models", **bearer(secret))
+
+    assert APIKey.objects.get(pk=key.pk).last_used_at > first
+
+
 def test_a_key_of_an_inactive_user_is_refused(api, user_id):
     _, secret = APIKey.objects.issue("shop", make_user(user_id))
     User.objects.filter(pk=user_id).update(is_active=False)
@@ -94,13 +137,6 @@ def test_staff_may_call_from_the_browser(admin_client, client, user_id):
     assert admin_client.get("/api/v1/models").status_code == 200
     client.force_login(make_user(user_id))
     assert_problem(client.get("/api/v1/models"), 401)
-
-
-def test_createkey_prints_a_key_that_works(api, user_id, capsys):
-    call_command("createkey", "shop", user=user_id)
-
-    secret = capsys.readouterr().out.strip()
-    assert get(api, "/models", **bearer(secret)).status_code == 200
 
 
 def test_models_are_listed_with_their_aliases(api):

@@ -22,8 +22,8 @@ COPY botgpt botgpt
 COPY conversations conversations
 COPY documents documents
 COPY llm llm
-# Any key does here: nothing that is built depends on it.
-RUN SECRET_KEY=build python manage.py collectstatic --no-input --verbosity 0
+# Any key does here, which only DEBUG lets pass: nothing that is built depends on it.
+RUN DEBUG=true SECRET_KEY=build python manage.py collectstatic --no-input --verbosity 0
 USER botgpt
 VOLUME /data
 EXPOSE 8000

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from django.core.checks.security import base
 from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -44,15 +45,33 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
+def _require_strong(secret: str) -> None:
+    """Raises ImproperlyConfigured for a secret that Django's `check --deploy` would warn of."""
+    weak = (
+        len(secret) < base.SECRET_KEY_MIN_LENGTH
+        or len(set(secret)) < base.SECRET_KEY_MIN_UNIQUE_CHARACTERS
+        or secret.startswith(base.SECRET_KEY_INSECURE_PREFIX)
+    )
+    if weak:
+        least = base.SECRET_KEY_MIN_LENGTH
+        raise ImproperlyConfigured(
+            f"SECRET_KEY is weak: give it {least} or more random characters."
+        )
+
+
 DATABASE_URL = env.text("DATABASE_URL")
 SECRET_KEY = env.text("SECRET_KEY")
 if not SECRET_KEY:
     if DATABASE_URL and not DEBUG:
         raise ImproperlyConfigured("SECRET_KEY is not set: give it a long random value.")
     SECRET_KEY = _kept_secret(DATA_DIR / "secret-key")
+if not DEBUG:
+    _require_strong(SECRET_KEY)
 
 # Loopback is always served: health checks come from there.
 ALLOWED_HOSTS = [*env.names("ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]
+if "*" in ALLOWED_HOSTS and not DEBUG:
+    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts that are served, not '*'.")
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 HTTPS = env.boolean("HTTPS", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

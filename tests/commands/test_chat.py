@@ -46,7 +46,7 @@ def environment(tmp_path, groq):
         "PATH": os.environ["PATH"],
         "TERM": "xterm",
         "DATABASE_URL": address,
-        "SECRET_KEY": "x" * 50,
+        "SECRET_KEY": "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz",
         "BOTGPT_DATA_DIR": str(tmp_path),
         "GROQ_API_KEY": "gsk_test",
         "GROQ_BASE_URL": groq.url,

@@ -84,7 +84,7 @@ def worker_process(tmp_path, script):
             "PATH": os.environ["PATH"],
             "DJANGO_SETTINGS_MODULE": "botgpt.settings",
             "DATABASE_URL": address,
-            "SECRET_KEY": "x" * 50,
+            "SECRET_KEY": "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz",
             "BOTGPT_DATA_DIR": str(tmp_path),
         },
     )

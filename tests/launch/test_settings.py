@@ -9,6 +9,7 @@ import pytest
 
 from tests.launch.test_launch import ROOT
 
+STRONG = "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz"
 READ = re.compile(r'env\.(?:text|integer|choice|boolean|names)\(\s*"([A-Z_]+)"')
 
 
@@ -27,9 +28,9 @@ def test_every_variable_read_is_documented_and_no_other():
     assert set(documented()) == ours | {"HOST", "POSTGRES_PASSWORD"}
 
 
-def check(**variables):
+def check(program="import botgpt.settings", **variables):
     return subprocess.run(
-        [sys.executable, "-c", "import botgpt.settings"],
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,
@@ -41,6 +42,7 @@ def check(**variables):
     ("variable", "value"),
     [
         ("DEBUG", "perhaps"),
+        ("ALLOWED_HOSTS", "bot.example.org,*"),
         ("CHUNK_WORDS", "many"),
         ("CHUNK_WORDS", "1"),
         ("CHUNK_OVERLAP_WORDS", "200"),
@@ -52,7 +54,7 @@ def check(**variables):
     ],
 )
 def test_a_malformed_variable_is_refused_at_start_by_name(tmp_path, variable, value):
-    done = check(BOTGPT_DATA_DIR=str(tmp_path), SECRET_KEY="x" * 50, **{variable: value})
+    done = check(BOTGPT_DATA_DIR=str(tmp_path), SECRET_KEY=STRONG, **{variable: value})
 
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
@@ -64,6 +66,35 @@ def test_a_real_database_needs_a_real_secret(tmp_path):
     done = check(BOTGPT_DATA_DIR=str(tmp_path), DATABASE_URL="postgresql://localhost/x")
 
     assert "SECRET_KEY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        STRONG[:49],
+        "abcd" * 20,
+        "django-insecure-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJK",
+    ],
+    ids=["short", "repeated", "default"],
+)
+def test_a_weak_secret_is_refused_unless_debugging(tmp_path, secret):
+    variables = {"BOTGPT_DATA_DIR": str(tmp_path), "SECRET_KEY": secret}
+
+    assert "SECRET_KEY is weak" in check(**variables).stderr
+    assert check(**variables, DEBUG="true").returncode == 0
+
+
+def test_any_host_is_served_only_while_debugging(tmp_path):
+    assert check(BOTGPT_DATA_DIR=str(tmp_path), ALLOWED_HOSTS="*", DEBUG="true").returncode == 0
+
+
+@pytest.mark.parametrize(("debug", "is_open"), [("", False), ("false", False), ("true", True)])
+def test_access_is_open_only_while_debugging(tmp_path, debug, is_open):
+    show = "import botgpt.settings as s; print(s.OPEN_ACCESS)"
+
+    done = check(show, BOTGPT_DATA_DIR=str(tmp_path), DEBUG=debug)
+
+    assert done.stdout.strip() == str(is_open)
 
 
 def test_the_embedded_databases_secret_is_made_once_and_private(tmp_path):

@@ -43,8 +43,7 @@ class CitationDetail(Scoped):
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """What was quoted stays readable when the document is gone."""
-        conversations = Conversation.objects.visible_to(self.user_scope())
-        visible = Citation.objects.filter(message__conversation__in=conversations)
+        visible = Citation.objects.visible_to(self.user_scope())
         citation: Any = get_object_or_404(visible.select_related("document"), pk=pk)
         citation.before, citation.after = Page.objects.around(citation, CONTEXT_CHARS)
         return Response(CitationInContextSerializer(citation).data)
@@ -57,8 +56,7 @@ class OfMessage(Scoped):
 
     def find_message(self) -> Message:
         """One that the caller may see, else a 404."""
-        conversations = Conversation.objects.visible_to(self.user_scope())
-        visible = Message.objects.filter(conversation__in=conversations)
+        visible = Message.objects.visible_to(self.user_scope())
         found: Message = get_object_or_404(
             visible.select_related("conversation", *self.also_joined),
             conversation_id=self.kwargs["pk"],

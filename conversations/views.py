@@ -88,9 +88,9 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
         if before := self.asked_before():
             return Begun(before, stream, opened=True)
         user = self.caller.creating_for(user_id)
-        documents = find_documents(user, ids) if ids else []
+        documents = find_documents(user.pk, ids) if ids else []
         if fields["mode"] == Conversation.Mode.GROUNDED_RAG:
-            searched = Document.objects.filter(user=user)
+            searched = Document.objects.visible_to(user.pk)
             require_read(searched.filter(pk__in=ids) if ids else searched)
         opened = Conversation.objects.open(
             user=user, content=content, documents=documents, asking=self.asking(user), **fields

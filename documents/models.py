@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 
 from documents.extraction.text import clean
 from documents.idempotency import IdempotentCall as IdempotentCall
+from documents.ownership import OwnedQuerySet
 
 NAME_CHARS = 255
 HASH_BLOCK = 1024 * 1024
@@ -42,12 +43,8 @@ def sha256_of(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-class DocumentQuerySet(models.QuerySet["Document"]):
+class DocumentQuerySet(OwnedQuerySet["Document"]):
     """Sets of documents."""
-
-    def visible_to(self, user_id: UUID | None) -> "DocumentQuerySet":
-        """One user's documents; everyone's where no user is named."""
-        return self if user_id is None else self.filter(user_id=user_id)
 
     def unfinished(self) -> "DocumentQuerySet":
         """Those still waiting or being read."""

@@ -202,9 +202,9 @@ class SearchResultsSerializer(serializers.Serializer[Any]):
     results = SearchResultSerializer(many=True)
 
 
-def find_documents(user: Any, ids: list[Any]) -> list[Document]:
+def find_documents(user_id: UUID, ids: list[Any]) -> list[Document]:
     """That user's documents of these ids. Raises ValidationError naming those that are not."""
-    found = list(Document.objects.filter(user=user, pk__in=ids))
+    found = list(Document.objects.visible_to(user_id).filter(pk__in=ids))
     missing = sorted({str(one) for one in ids} - {str(document.pk) for document in found})
     if missing:
         text = f"This user has no such document: {', '.join(missing[:5])}."

@@ -22,6 +22,7 @@ from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
 from conversations.models.usage import Limit
 from documents.models import Document, IdempotentCall
+from documents.ownership import OwnedQuerySet
 from llm.messages import ChatMessage
 
 TITLE_CHARS = 200
@@ -58,12 +59,8 @@ WHERE id IN (SELECT id FROM below)
 """
 
 
-class ConversationQuerySet(models.QuerySet["Conversation"]):
+class ConversationQuerySet(OwnedQuerySet["Conversation"]):
     """Sets of conversations."""
-
-    def visible_to(self, user_id: UUID | None) -> "ConversationQuerySet":
-        """One user's conversations; everyone's where no user is named."""
-        return self if user_id is None else self.filter(user_id=user_id)
 
     def with_message_count(self) -> "ConversationQuerySet":
         """Adds `message_count` by a subquery, so that it joins with other counts."""
@@ -74,7 +71,7 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def matches(self, words: Words, user_id: UUID, *, every_branch: bool) -> Matches:
         """Titles and messages of that user in this set that have the words; one query so far."""
-        last = self.filter(user_id=user_id).order_by("-updated_at", "-id")
+        last = self.visible_to(user_id).order_by("-updated_at", "-id")
         ids = list(last.values_list("pk", flat=True)[:MOST_CONVERSATIONS])
         return Matches(words, user_id, ids, every_branch)
 

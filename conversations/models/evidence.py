@@ -1,11 +1,18 @@
 """What answers rest on: their citations and their searches."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from uuid_utils.compat import uuid7
 
 from documents.models import NAME_CHARS, Document
+from documents.ownership import OwnedQuerySet
+
+
+class CitationQuerySet(OwnedQuerySet["Citation"]):
+    """Sets of citations."""
+
+    owner: ClassVar = "message__conversation__user"
 
 
 class Citation(models.Model):
@@ -30,6 +37,8 @@ class Citation(models.Model):
     verified = models.BooleanField(
         default=False, help_text="When saved, the quote stood at its place in the page's text."
     )
+
+    objects: ClassVar[Any] = CitationQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["message", "number"]

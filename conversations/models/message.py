@@ -20,6 +20,7 @@ from conversations.models.evidence import Citation, Retrieval
 from conversations.models.process import WebProcess
 from conversations.models.usage import Amount, Limit, UsageEntry
 from documents.models import Document
+from documents.ownership import OwnedQuerySet
 
 # What the column holds, 25 days: an answer may be found much later that its process left behind.
 MOST_MILLISECONDS = 2**31 - 1
@@ -36,8 +37,10 @@ class EndedBefore(Exception):
     """The answer has ended already, or was begun anew elsewhere."""
 
 
-class MessageQuerySet(models.QuerySet["Message"]):
+class MessageQuerySet(OwnedQuerySet["Message"]):
     """Sets of messages."""
+
+    owner: ClassVar = "conversation__user"
 
     def with_all_it_rests_on(self) -> "MessageQuerySet":
         """With citations, feedback, query and siblings, in two database queries."""

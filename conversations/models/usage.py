@@ -15,6 +15,8 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 from uuid_utils.compat import uuid7
 
+from documents.ownership import OwnedQuerySet
+
 # Whoever changes what a holder has spent shares this lock until the end of the transaction; who
 # adds up the ledger for a new row has it alone, so that no change falls between sum and row.
 SHARE = """
@@ -55,12 +57,8 @@ NOTHING = Amount()
 GROUPS = {"day": "day", "model": "model", "user": "user_id", "purpose": "purpose", "key": "key_id"}
 
 
-class UsageEntryQuerySet(models.QuerySet["UsageEntry"]):
+class UsageEntryQuerySet(OwnedQuerySet["UsageEntry"]):
     """Sets of usage entries."""
-
-    def visible_to(self, user_id: UUID | None) -> "UsageEntryQuerySet":
-        """One user's usage; everyone's where no user is named."""
-        return self if user_id is None else self.filter(user_id=user_id)
 
     def of_holder(self, holder: UUID) -> "UsageEntryQuerySet":
         """What a user, or an API key, was charged."""

@@ -49,7 +49,7 @@ def find_files(user: Any, file_ids: Sequence[str]) -> list[Document]:
     """That user's documents of these ids. Raises UnknownFile."""
     found = []
     if ids := [pk for pk in map(_as_uuid, file_ids) if pk]:
-        found = list(Document.objects.filter(user=user, pk__in=ids))
+        found = list(Document.objects.visible_to(user.pk).filter(pk__in=ids))
     known = {document.pk for document in found}
     if missing := [pk for pk in file_ids if _as_uuid(pk) not in known]:
         raise UnknownFile(f"There is no such file: {', '.join(missing[:5])}.")
@@ -61,7 +61,7 @@ def _continued(user: Any, asked: Asked, documents: Sequence[Document]) -> Conver
     if not asked.history:
         return None
     newest = Message.objects.filter(conversation=OuterRef("pk"), active=True).order_by("-position")
-    latest = Conversation.objects.filter(user=user).order_by("-updated_at", "-id")
+    latest = Conversation.objects.visible_to(user.pk).order_by("-updated_at", "-id")
     alike = Conversation.objects.filter(
         pk__in=latest.values("pk")[:LATEST],
         mode=_mode(asked),

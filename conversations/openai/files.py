@@ -52,7 +52,7 @@ class OfFiles(OpenAIView, GenericAPIView[Document]):
 
     def get_queryset(self) -> QuerySet[Document]:
         """Theirs."""
-        found: QuerySet[Document] = Document.objects.filter(user=self.user_scope())
+        found: QuerySet[Document] = Document.objects.visible_to(self.user_scope())
         return found
 
     def find_file(self) -> Document:

@@ -67,7 +67,7 @@ class ChatCompletions(OpenAIView, Answering):
         user = self.caller.creating_for(self.user_id(asked.user))
         files = exchanges.find_files(user, asked.file_ids)
         if asked.grounded:
-            searched = Document.objects.filter(user=user)
+            searched = Document.objects.visible_to(user.pk)
             ids = [document.pk for document in files]
             require_read(searched.filter(pk__in=ids) if ids else searched)
         turn = exchanges.begin(user, asked, files, self.asking(user, asked.options))

@@ -213,6 +213,10 @@ EXTRACTION_SECONDS = env.integer("EXTRACTION_SECONDS", 120, minimum=1)
 EXTRACTION_MEMORY_BYTES = env.integer("EXTRACTION_MEMORY_MB", 1024, minimum=128) * 1024 * 1024
 DOCUMENT_WAIT_SECONDS = env.integer("DOCUMENT_WAIT_SECONDS", 10)
 
+# --- Conversations ----------------------------------------------------------------------------
+
+AUDIT_DAYS = env.integer("AUDIT_DAYS", 365, minimum=1)
+
 # --- Model ------------------------------------------------------------------------------------
 
 GROQ_API_KEY = env.text("GROQ_API_KEY")

@@ -1,11 +1,12 @@
 """Conversations in the admin, each as a readable transcript."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -13,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from conversations import transcript
-from conversations.models import Conversation, Feedback, UsageEntry
+from conversations.models import Actor, ActorKind, AuditEntry, Conversation, Feedback, UsageEntry
 from documents.admin import ReadOnly, user_link
 from llm import catalogue
 
@@ -89,6 +90,20 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
             conversation.every_branch = request.GET.get("branches") == "all"
         found: Conversation | None = conversation
         return found
+
+    def render_change_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Which the audit trail tells."""
+        kwargs["obj"].note(AuditEntry.Action.VIEWED, Actor.staff(request))
+        return super().render_change_form(request, *args, **kwargs)
+
+    def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
+        """Which the audit trail tells too."""
+        obj.remove(Actor.staff(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        """One after the other."""
+        for conversation in queryset:
+            conversation.remove(Actor.staff(request))
 
     @admin.display
     def transcript(self, conversation: Any) -> SafeString:
@@ -170,3 +185,60 @@ class UsageEntryAdmin(ReadOnly, admin.ModelAdmin[UsageEntry]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: budgets rest on them."""
         return False
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, admin.ModelAdmin[AuditEntry]):
+    """The audit trail, the newest ten thousand of what is looked for."""
+
+    list_display = ("created_at", "who", "action", "conversation", "owner", "request_id")
+    list_filter = ("action", "actor_kind")
+    list_per_page = 50
+    show_full_result_count = False
+    paginator = NewestPages
+    sortable_by = ()
+    search_fields = ("conversation_id", "user_id", "actor_id")
+    search_help_text = "The whole id of a conversation, a user, a key or of staff."
+    fields = ("created_at", "who", "action", "conversation", "owner", "request_id")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry], search_term: str
+    ) -> tuple[QuerySet[AuditEntry], bool]:
+        """By whole ids, which have indexes."""
+        if not search_term:
+            return queryset, False
+        try:
+            pk = UUID(search_term.strip())
+        except ValueError:
+            return queryset.none(), False
+        found = queryset.filter(Q(conversation_id=pk) | Q(user_id=pk) | Q(actor_id=pk))
+        return found, False
+
+    @admin.display(description="by")
+    def who(self, entry: AuditEntry) -> SafeString | str:
+        """What they are, with a link where they have a page."""
+        kind = entry.get_actor_kind_display()
+        if entry.actor_id is None:
+            return kind
+        page = "apikey" if entry.actor_kind == ActorKind.KEY else "user"
+        return format_html("{} {}", kind, _link(f"accounts_{page}", entry.actor_id))
+
+    @admin.display
+    def conversation(self, entry: AuditEntry) -> SafeString:
+        """A link to the transcript, which may be deleted."""
+        return _link("conversations_conversation", entry.conversation_id)
+
+    @admin.display(description="user")
+    def owner(self, entry: AuditEntry) -> SafeString | str:
+        """A link to whose conversation it is."""
+        return _link("accounts_user", entry.user_id) if entry.user_id else "forgotten"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: nothing is taken out of it."""
+        return False
+
+
+def _link(page: str, pk: UUID) -> SafeString:
+    """By id alone: names would cost a query a row."""
+    address = reverse(f"admin:{page}_change", args=[pk])
+    return format_html('<a href="{}">{}</a>', address, pk)

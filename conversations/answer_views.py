@@ -19,7 +19,7 @@ from conversations.answer_serializers import (
     ReplaySerializer,
     TraceSerializer,
 )
-from conversations.models import Citation, Conversation, Feedback, Message, Retrieval
+from conversations.models import AuditEntry, Citation, Conversation, Feedback, Message, Retrieval
 from conversations.rewriting import Searches
 from documents.models import Page
 from documents.serializers import find_documents
@@ -44,7 +44,9 @@ class CitationDetail(Scoped):
     def get(self, request: Request, pk: UUID) -> Response:
         """What was quoted stays readable when the document is gone."""
         visible = Citation.objects.visible_to(self.user_scope())
-        citation: Any = get_object_or_404(visible.select_related("document"), pk=pk)
+        joined = visible.select_related("document", "message__conversation")
+        citation: Any = get_object_or_404(joined, pk=pk)
+        citation.message.conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
         citation.before, citation.after = Page.objects.around(citation, CONTEXT_CHARS)
         return Response(CitationInContextSerializer(citation).data)
 
@@ -64,6 +66,16 @@ class OfMessage(Scoped):
         )
         return found
 
+    def read_message(self) -> Message:
+        """The same, for a call that tells what it says."""
+        message = self.find_message()
+        self.note_reading(message)
+        return message
+
+    def note_reading(self, message: Message) -> None:
+        """Tells the audit trail."""
+        message.conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
+
     also_joined: tuple[str, ...] = ()
 
 
@@ -81,7 +93,7 @@ class MessageTrace(OfMessage):
     )
     def get(self, request: Request, pk: UUID, message_id: UUID) -> Response:
         """Answers of open chat have none."""
-        return Response(TraceSerializer(_trace(self.find_message())).data)
+        return Response(TraceSerializer(_trace(self.read_message())).data)
 
 
 class MessageReplay(OfMessage):
@@ -107,7 +119,7 @@ class MessageReplay(OfMessage):
         """200: nothing is made."""
         options = ReplaySerializer(data=request.data)
         options.is_valid(raise_exception=True)
-        message = self.find_message()
+        message = self.read_message()
         trace = _trace(message)
         again = _replayed(message, trace, **options.validated_data)
         before = _side(trace)

@@ -127,7 +127,8 @@ class Answering(Scoped, AsyncAPIView):
             budgets.require_open(limits)
         payers = (self.caller.key_id,) if self.caller.key_id else ()
         call_id = self.call.pk if self.call else None
-        return Asking(options, live.sign_of_life(), payers, call_id, limits)
+        actor = self.caller.actor
+        return Asking(options, live.sign_of_life(), payers, call_id, limits, actor)
 
     def asked_before(self) -> Turn | None:
         """The turn that the first call with the same key saved, if this one is not the first.

@@ -145,7 +145,7 @@ class MessageActivate(ConversationDetail):
             self.get_object().activate(message_id)
         except Message.DoesNotExist as error:
             raise NotFound() from error
-        return Response(self.get_serializer(self.get_object()).data)
+        return Response(self.shown())
 
 
 class MessageDetail(OfAnswering):
@@ -160,7 +160,7 @@ class MessageDetail(OfAnswering):
     )
     def get(self, request: Request, pk: UUID, message_id: UUID) -> Response:
         """On whichever branch it is."""
-        message = self.find_message()
+        message = self.read_message()
         if message.status == Message.Status.PENDING:
             message.conversation.settle_orphans()
         return Response(answer_body(message.pk))
@@ -223,7 +223,12 @@ class MessageStream(OfAnswering):
     )
     async def get(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:
         """Goes on until the answer has ended."""
-        answer = await in_database(self.find_answer)
+        answer = await in_database(self._read_answer)
         after = number_after(request.headers.get("Last-Event-ID", ""), answer.pk)
         here = live.answers().find(answer.pk)
         return resumed_stream(answer.pk, here, opened=False, after=after)
+
+    def _read_answer(self) -> Message:
+        answer = self.find_answer()
+        self.note_reading(answer)
+        return answer

@@ -11,7 +11,7 @@ from rest_framework.exceptions import APIException
 from conversations import live
 from conversations.answering import require_read
 from conversations.live import LiveAnswer, Stop
-from conversations.models import Conversation, Message
+from conversations.models import Actor, ActorKind, AuditEntry, Conversation, Message
 from conversations.models.conversation import Asking
 from conversations.serializers import MESSAGE_CHARS, MESSAGES_SHOWN
 from conversations.terminal import Terminal
@@ -84,6 +84,8 @@ class Chat:
         if self.conversation is None:
             self.terminal.note("Nothing was said yet.")
             return
+        actor = Actor(ActorKind.USER, self.user.pk)
+        self.conversation.note(AuditEntry.Action.VIEWED, actor)
         shown = self.conversation.messages.filter(active=True).with_all_it_rests_on()
         newest = list(shown.order_by("-position")[:MESSAGES_SHOWN])
         if newest and newest[-1].position:
@@ -228,4 +230,5 @@ class Chat:
 
 
 def _asking(user: Any) -> Asking:
-    return Asking(process=live.sign_of_life(), limits=user.limits())
+    actor = Actor(ActorKind.USER, user.pk)
+    return Asking(process=live.sign_of_life(), limits=user.limits(), actor=actor)

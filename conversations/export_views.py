@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from conversations import examples, export
 from conversations.asynchronous import AsyncAPIView
 from conversations.database import in_database
-from conversations.models import Conversation
+from conversations.models import AuditEntry, Conversation
 from conversations.serializers import ConversationWithMessagesSerializer
 from conversations.views import BRANCHES
 from documents.serializers import OnceSerializer
@@ -86,4 +86,5 @@ class ConversationExport(Scoped, AsyncAPIView):
     def _find(self, pk: UUID, every_branch: bool) -> tuple[Conversation, list[UUID]]:
         visible = Conversation.objects.visible_to(self.user_scope()).with_message_count()
         conversation = get_object_or_404(visible.prefetch_related("documents"), pk=pk)
+        conversation.note(AuditEntry.Action.EXPORTED, self.caller.actor)
         return conversation, export.order(conversation, every_branch=every_branch)

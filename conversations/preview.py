@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from conversations import evidence, examples, exceptions
 from conversations.answer_serializers import ReceiptSerializer, RetrievalSerializer
 from conversations.answering import Answering, require_read
-from conversations.models import Conversation, Message
+from conversations.models import AuditEntry, Conversation, Message
 from conversations.models.conversation import Asking
 from conversations.serializers import NewMessageSerializer, PassageSerializer
 from conversations.turn import Preview, Turn
@@ -77,6 +77,7 @@ class ConversationContext(Answering):
         new = NewMessageSerializer(data=request.data)
         new.is_valid(raise_exception=True)
         conversation = self.find_conversation(pk)
+        conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
         if conversation.mode == Conversation.Mode.GROUNDED_RAG:
             require_read(conversation.searched_documents())
         turn = conversation.next_turn(new.validated_data["content"], Asking(new.options()))

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import examples
-from conversations.models import Conversation
+from conversations.models import AuditEntry, Conversation
 from conversations.models.match import MOST_CONVERSATIONS, MOST_MATCHES, Match, Words
 from conversations.search_serializers import ConversationSearchSerializer, MatchSerializer
 from conversations.snippets import snippet
@@ -42,7 +42,7 @@ class ConversationSearch(Scoped, generics.GenericAPIView[Any]):
         examples=[examples.MATCH],
     )
     def get(self, request: Request) -> Response:
-        """A page of matches, in four queries however many there are."""
+        """A page of matches, in five queries however many there are."""
         asked = ConversationSearchSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         user_id = self.user_scope()
@@ -53,6 +53,8 @@ class ConversationSearch(Scoped, generics.GenericAPIView[Any]):
         every_branch = asked.validated_data["branches"] == "all"
         matches: Any = there.matches(words, user_id, every_branch=every_branch)
         page: list[Match] = self.paginate_queryset(matches) or []
+        seen = dict.fromkeys(match.conversation_id for match in page)
+        AuditEntry.objects.record(self.caller.actor, AuditEntry.Action.VIEWED, user_id, seen)
         pattern = words.pattern()
         found = [asdict(match) | asdict(snippet(match.text, pattern)) for match in page]
         return self.get_paginated_response(MatchSerializer(found, many=True).data)

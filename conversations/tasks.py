@@ -13,7 +13,7 @@ from procrastinate.contrib.django import app
 
 from conversations import summaries, titles
 from conversations.database import in_database
-from conversations.models import Message, StreamedText, WebProcess
+from conversations.models import AuditEntry, Message, StreamedText, WebProcess
 
 # The log names processes by id: for so long it can be looked up which one that was.
 REMEMBERED_FOR = timedelta(days=1)
@@ -44,6 +44,14 @@ async def settle_orphans(timestamp: int) -> None:
     """Ends answers whose web process died, and forgets dead processes and pieces left over."""
     await in_database(Message.objects.interrupt_orphans)
     await in_database(_forget_the_dead)
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="conversations", lock="audit", queueing_lock="audit")
+async def forget_audit_entries(timestamp: int) -> None:
+    """Removes what the audit trail has kept for long enough."""
+    while await in_database(AuditEntry.objects.forget_old):
+        pass
 
 
 def _forget_the_dead() -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.functional import cached_property
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 
 from conversations import examples
 from conversations.answering import Answering, Begun, begun, require_read
-from conversations.models import Conversation, Message
+from conversations.models import AuditEntry, Conversation, Message
 from conversations.serializers import (
     ConversationChangeSerializer,
     ConversationSerializer,
@@ -124,6 +125,20 @@ class ConversationDetail(Scoped, generics.RetrieveDestroyAPIView[Conversation]):
         found: QuerySet[Conversation] = visible.with_message_count().prefetch_related("documents")
         return found
 
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """As the audit trail tells."""
+        return Response(self.shown())
+
+    def shown(self) -> Any:
+        """The conversation with its messages, which the audit trail tells that the caller reads."""
+        conversation = self.get_object()
+        conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
+        return self.get_serializer(conversation).data
+
+    def perform_destroy(self, instance: Conversation) -> None:
+        """And who deletes it is told."""
+        instance.remove(self.caller.actor)
+
     @extend_schema(
         operation_id="change_conversation",
         summary="Change title, model, documents, options or archived",
@@ -146,13 +161,17 @@ class MessageList(generics.ListAPIView[Message], Answering):
     serializer_class = MessageSerializer
     queryset = Message.objects.none()
 
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The one of the address."""
+        return self.find_conversation(self.kwargs["pk"])
+
     def get_queryset(self) -> QuerySet[Message]:
         """The active path, or with `branches=all` the whole tree; with their citations."""
         branches = serializers.ChoiceField(["active", "all"]).run_validation(
             self.request.query_params.get("branches", "active")
         )
-        conversation = self.find_conversation(self.kwargs["pk"])
-        messages = conversation.messages.with_all_it_rests_on()
+        messages = self.conversation.messages.with_all_it_rests_on()
         if branches == "active":
             return messages.shown()
         return messages.order_by("position", "pk")
@@ -167,8 +186,9 @@ class MessageList(generics.ListAPIView[Message], Answering):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of them; none is shown as still to come that nobody answers."""
         page = self.list(request, *args, **kwargs)
+        self.conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
         if any(one["status"] == Message.Status.PENDING for one in page.data["results"]):
-            if self.find_conversation(self.kwargs["pk"]).settle_orphans():
+            if self.conversation.settle_orphans():
                 return self.list(request, *args, **kwargs)
         return page
 

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -17,7 +18,7 @@ from django.utils.safestring import SafeString
 from botgpt.accounts.models import APIKey, Budgeted, User
 from botgpt.accounts.scopes import Scope, every_scope
 from conversations.budgets import spent
-from conversations.models import Conversation
+from conversations.models import Actor, AuditEntry, Conversation
 from documents.models import Document
 
 NO_BUDGET = "Empty means no limit. Days and months are UTC."
@@ -111,10 +112,15 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         return [str(user) for user in objs], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        """Removes the files of the user's documents too."""
+        """Removes the files of the user's documents too, and their ids from the audit trail."""
         for document in obj.documents.all():
             document.remove()
-        obj.delete()
+        with transaction.atomic():
+            ids = list(obj.conversations.values_list("pk", flat=True))
+            actor = Actor.staff(request)
+            AuditEntry.objects.record(actor, AuditEntry.Action.DELETED, obj.pk, ids)
+            AuditEntry.objects.erase([obj.pk, *obj.api_keys.values_list("pk", flat=True)])
+            obj.delete()
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Removes the files of their documents too."""

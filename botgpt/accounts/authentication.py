@@ -20,7 +20,8 @@ from rest_framework.request import Request
 
 from botgpt.accounts.models import KEY_PREFIX, APIKey, User
 from botgpt.accounts.scopes import every_scope, needed
-from conversations.models import Limit
+from botgpt.api import request_id
+from conversations.models import Actor, ActorKind, Limit
 
 # The code of the problem that tells of an expired key.
 EXPIRED = "key_expired"
@@ -31,15 +32,25 @@ EVERY_SCOPE = frozenset(every_scope())
 class Caller:
     """Whom a request may act for: its owner, or any user where `owner` is None.
 
-    `key_id`, `limits` and `scopes` are those of the API key, where the caller showed one; others
-    may do everything. `identity` keeps callers apart.
+    `limits` and `scopes` are those of the API key, where the caller showed one; others may do
+    everything.
     """
 
     owner: User | None
-    key_id: UUID | None = None
-    identity: str = "open"
+    actor: Actor
     limits: tuple[Limit, ...] = ()
     scopes: Collection[str] = EVERY_SCOPE
+
+    @property
+    def key_id(self) -> UUID | None:
+        """Of the API key, where the caller showed one."""
+        return self.actor.id if self.actor.kind == ActorKind.KEY else None
+
+    @property
+    def identity(self) -> str:
+        """Keeps callers apart."""
+        kind, pk = self.actor.kind.value, self.actor.id
+        return f"{kind}:{pk}" if pk else kind
 
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
@@ -77,15 +88,15 @@ class CallerAuthentication(BaseAuthentication):
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         is_ours = secret.strip().startswith(KEY_PREFIX)
         if scheme.lower() == "bearer" and (is_ours or not settings.OPEN_ACCESS):
-            return self._by_key(secret.strip())
+            return self._by_key(secret.strip(), request)
         session = SessionAuthentication().authenticate(request)
         if session is not None and session[0].is_staff:
-            return session[0], Caller(owner=None, identity=f"staff:{session[0].pk}")
+            return session[0], Caller(None, _actor(request, ActorKind.STAFF, session[0].pk))
         if settings.OPEN_ACCESS:
-            return AnonymousUser(), Caller(owner=None)
+            return AnonymousUser(), Caller(None, _actor(request, ActorKind.OPEN))
         raise NotAuthenticated("Send an API key: `Authorization: Bearer <key>`.")
 
-    def _by_key(self, secret: str) -> tuple[User | AnonymousUser, Caller]:
+    def _by_key(self, secret: str, request: Request) -> tuple[User | AnonymousUser, Caller]:
         key = APIKey.objects.usable(secret)
         if key is None:
             raise AuthenticationFailed("This API key is unknown or revoked: ask for a new one.")
@@ -93,12 +104,17 @@ class CallerAuthentication(BaseAuthentication):
             text = f"This API key expired on {key.expires_at:%Y-%m-%d}: ask for a new one."
             raise AuthenticationFailed(text, EXPIRED)
         key.touch()
-        caller = Caller(key.owner, key.pk, f"key:{key.pk}", key.limits(), key.scopes)
+        actor = _actor(request, ActorKind.KEY, key.pk)
+        caller = Caller(key.owner, actor, key.limits(), key.scopes)
         return key.owner or AnonymousUser(), caller
 
     def authenticate_header(self, request: Request) -> str:
         """Makes an unknown caller a 401 instead of a 403."""
         return "Bearer"
+
+
+def _actor(request: Request, kind: ActorKind, pk: UUID | None = None) -> Actor:
+    return Actor(kind, pk, request.headers.get(request_id.HEADER, ""))
 
 
 class IsCaller(BasePermission):

@@ -15,15 +15,17 @@ from uuid_utils.compat import uuid7
 logger = logging.getLogger("botgpt.request")
 
 HEADER = "X-Request-ID"
+META = "HTTP_X_REQUEST_ID"
 SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 current: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def _begin(request: HttpRequest) -> float:
-    """Takes over the caller's id where it is harmless, else makes one."""
-    given = request.headers.get(HEADER, "")
-    current.set(given if SAFE.fullmatch(given) else uuid7().hex)
+    """Takes over the caller's id where it is harmless, else makes one, for all behind to read."""
+    given = request.META.get(META, "")
+    request.META[META] = given if SAFE.fullmatch(given) else uuid7().hex
+    current.set(request.META[META])
     return time.perf_counter()
 
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from conversations.exceptions import AnswerUnderWay, NothingToRetry, NotThatRole
+from conversations.models.audit import SYSTEM, Actor, AuditEntry
 from conversations.models.insertion import insert_together
 from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
@@ -101,9 +102,12 @@ class ConversationQuerySet(OwnedQuerySet["Conversation"]):
         said = conversation.new_history(history)
         last = said[-1] if said else None
         question, answer = conversation.new_turn(last, len(said), content, asking)
+        created = AuditEntry.of(
+            asking.actor, AuditEntry.Action.CREATED, conversation.user_id, conversation.pk
+        )
         together = transaction.atomic() if documents or asking.call_id else nullcontext()
         with together:
-            insert_together([conversation], [*said, question, answer])
+            insert_together([conversation], [*said, question, answer], [created])
             if documents:
                 conversation.documents.set(documents)
             asking.tie(answer)
@@ -114,7 +118,7 @@ class ConversationQuerySet(OwnedQuerySet["Conversation"]):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How an answer is asked for: its options, the process that gives it, and who pays.
+    """How an answer is asked for: its options, the process that gives it, who asks and who pays.
 
     The user pays, and the key in `charged_to`; `limits` are the budgets of both.
     `call_id` is that of the IdempotentCall, where the question came with a key.
@@ -125,6 +129,7 @@ class Asking:
     charged_to: tuple[UUID, ...] = ()
     call_id: int | None = None
     limits: tuple[Limit, ...] = ()
+    actor: Actor = SYSTEM
 
     def tie(self, answer: Message) -> None:
         """Says, in the transaction that saves it, that the call asked for this answer.
@@ -220,6 +225,16 @@ class Conversation(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def note(self, action: AuditEntry.Action, actor: Actor) -> None:
+        """Tells the audit trail what that one does to it."""
+        AuditEntry.objects.record(actor, action, self.user_id, [self.pk])
+
+    def remove(self, actor: Actor) -> None:
+        """Deletes it with its messages, and tells the audit trail by whom."""
+        with transaction.atomic():
+            self.note(AuditEntry.Action.DELETED, actor)
+            self.delete()
 
     def ask(self, content: str, asking: Asking | None = None) -> tuple[Message, Message]:
         """Appends a question and the answer to come. Raises AnswerUnderWay."""

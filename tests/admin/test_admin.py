@@ -31,6 +31,7 @@ LISTS = [
     "conversations/conversation",
     "conversations/feedback",
     "conversations/usageentry",
+    "conversations/auditentry",
     "procrastinate/procrastinatejob",
 ]
 

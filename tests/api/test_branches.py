@@ -158,7 +158,7 @@ def test_one_message_is_told_on_whichever_branch_it_is(
 ):
     complete(conversation.regenerate(answer.pk)[1], "Hi.")
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         body = get(api, f"/conversations/{conversation.pk}/messages/{answer.pk}").json()
 
     assert (body["content"], body["active"], len(body["sibling_ids"])) == ("Hello.", False, 2)
@@ -254,5 +254,5 @@ def test_a_branch_costs_a_bounded_number_of_queries(
         do(api, answer, "regenerate")
     with django_assert_max_num_queries(30):
         do(api, question, "edit", {"content": "Good day"})
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         do(api, answer, "activate")

@@ -61,14 +61,14 @@ def test_a_list_costs_the_same_few_queries_however_long(api, user_id, django_ass
 def test_one_conversation_comes_with_its_newest_messages(
     api, conversation, django_assert_num_queries
 ):
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         body = get(api, f"/conversations/{conversation.pk}").json()
 
     assert [message["content"] for message in body["messages"]] == ["Hello there", "Hello."]
 
 
 def test_messages_are_a_page_in_order(api, conversation, django_assert_num_queries):
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         body = get(api, f"/conversations/{conversation.pk}/messages").json()
 
     assert [message["role"] for message in body["results"]] == ["user", "assistant"]

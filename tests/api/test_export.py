@@ -185,7 +185,8 @@ def test_a_long_conversation_is_told_in_chunks(
         _, answer = conversation.ask(f"Question {number}")
         complete(answer, "Yes [1].", [citation(answer)])
 
-    with django_assert_num_queries(3 + 3 * 2):  # the conversation, its documents, the order
+    # The conversation, its documents, the order, the audit trail; then two a chunk.
+    with django_assert_num_queries(4 + 3 * 2):
         messages = as_json(api, conversation)["messages"]
 
     assert [one["content"] for one in messages[2::2]] == [f"Question {n}" for n in range(4)]

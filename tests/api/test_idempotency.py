@@ -401,6 +401,9 @@ def test_an_error_of_ours_lets_the_call_be_sent_again(api, user, document, monke
 
 def test_a_refusal_that_a_view_returns_lets_the_call_be_sent_again(rf):
     class Refusing(Repeatable):
+        resource = "documents"
+        reads = frozenset()
+
         def post(self, request):
             return Response({}, 409)
 

@@ -203,7 +203,7 @@ def test_a_search_costs_the_same_few_queries(api, user, django_assert_num_querie
     for _ in range(3):
         conversation_of(user, *["A whale"] * 8, title="Whale")
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         assert len(found(api, "whale", user, limit=100)) == 27
 
 

@@ -109,7 +109,7 @@ def test_the_history_never_reads_the_candidates(
     for _ in range(3):
         ask(api, conversation)
 
-    with django_assert_num_queries(4) as queries:
+    with django_assert_num_queries(5) as queries:
         get(api, f"/conversations/{conversation.pk}/messages")
 
     assert not any("candidates" in query["sql"] for query in queries.captured_queries)

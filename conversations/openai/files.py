@@ -146,7 +146,10 @@ class FileDetail(OfFiles):
 
 
 @extend_schema_view(
-    get=extend_schema(operation_id="openai_download_file", parameters=[USER_HEADER])
+    get=extend_schema(
+        operation_id="openai_download_file",
+        parameters=[USER_HEADER, OpenApiParameter("user_id", exclude=True)],
+    )
 )
 class FileContent(OpenAIView, DocumentFile):
     """The file as it was uploaded."""

@@ -101,9 +101,8 @@ class ConversationAdmin(ReadOnly, admin.ModelAdmin[Conversation]):
         obj.remove(Actor.staff(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        """One after the other."""
-        for conversation in queryset:
-            conversation.remove(Actor.staff(request))
+        """The same of several."""
+        Conversation.objects.filter(pk__in=queryset.values("pk")).remove(Actor.staff(request))
 
     @admin.display
     def transcript(self, conversation: Any) -> SafeString:
@@ -178,9 +177,9 @@ class UsageEntryAdmin(ReadOnly, admin.ModelAdmin[UsageEntry]):
     sortable_by = ()
 
     @admin.display
-    def owner(self, entry: UsageEntry) -> SafeString:
+    def owner(self, entry: UsageEntry) -> SafeString | str:
         """A link to the user."""
-        return user_link(entry.user)
+        return user_link(entry.user) if entry.user else "forgotten"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: budgets rest on them."""

@@ -23,7 +23,7 @@ from conversations.models.conversation import Asking
 from conversations.serializers import AskingSerializer
 from conversations.streaming import event_stream, resumed_stream, stored_turn
 from conversations.turn import Turn
-from documents.exceptions import CallUnderWay, DocumentsNotReady
+from documents.exceptions import CallUnderWay, DocumentsNotReady, MadeAndDeleted
 from documents.models import Document
 from documents.repeats import REPLAYED
 from documents.views import Scoped
@@ -31,7 +31,6 @@ from documents.views import Scoped
 # How many of the documents that cannot be read a refusal names.
 FAILED_NAMED = 3
 POLL_SECONDS = 0.2
-GONE = "What the first call with this Idempotency-Key made was deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class Answering(Scoped, AsyncAPIView):
     def asked_before(self) -> Turn | None:
         """The turn that the first call with the same key saved, if this one is not the first.
 
-        Raises NotFound where it was deleted.
+        Raises MadeAndDeleted where it is gone.
         """
         if self.call is None or self.call.answer_id is None:
             return None
@@ -142,9 +141,9 @@ class Answering(Scoped, AsyncAPIView):
             if turn.answer.status == Message.Status.PENDING and turn.conversation.settle_orphans():
                 turn = stored_turn(self.call.answer_id)
         except Message.DoesNotExist as error:
-            raise NotFound(GONE) from error
+            raise MadeAndDeleted() from error
         if turn.question.role != Message.Role.USER:
-            raise NotFound(GONE)
+            raise MadeAndDeleted()
         return turn
 
     def find_conversation(self, pk: UUID) -> Conversation:

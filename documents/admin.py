@@ -70,8 +70,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         """Removes the files too."""
-        for document in queryset:
-            document.remove()
+        Document.objects.filter(pk__in=queryset.values("pk")).remove()
 
     def get_deleted_objects(
         self, objs: Sequence[Document] | QuerySet[Document], request: HttpRequest

@@ -1,6 +1,6 @@
 """What can be wrong with documents and with calls sent twice, as the API tells it."""
 
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, NotFound
 
 
 class FileTooLarge(APIException):
@@ -45,6 +45,12 @@ class KeyReused(APIException):
     status_code = 422
     default_code = "idempotency_key_reused"
     default_detail = "This Idempotency-Key was sent with another call: give each call its own."
+
+
+class MadeAndDeleted(NotFound):
+    """The same call was made, and what came of it is there no longer."""
+
+    default_detail = "What the first call with this Idempotency-Key made was deleted."
 
 
 class DocumentUnderWay(APIException):

@@ -1,10 +1,14 @@
 """Calls that may be sent twice and are done once: the `Idempotency-Key` header."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from documents.exceptions import CallUnderWay, KeyReused
@@ -17,11 +21,11 @@ FORGOTTEN_AT_ONCE = 1_000
 # One statement, so that one of many that come at once wins. The row of a call that died, or that is
 # due to be forgotten, is taken over under a new id: whoever held the old one finds it gone.
 CLAIM = """
-INSERT INTO documents_idempotentcall AS earlier (caller, key, digest, created_at)
-VALUES (%(caller)s, %(key)s, %(digest)s, statement_timestamp())
+INSERT INTO documents_idempotentcall AS earlier (caller, key, digest, about, created_at)
+VALUES (%(caller)s, %(key)s, %(digest)s, '{}', statement_timestamp())
 ON CONFLICT (caller, key) DO UPDATE
 SET id = EXCLUDED.id, digest = EXCLUDED.digest, created_at = EXCLUDED.created_at,
-    answer_id = NULL, status = NULL, body = NULL
+    answer_id = NULL, status = NULL, body = NULL, about = '{}'
 WHERE earlier.created_at < statement_timestamp() - %(kept)s
    OR (earlier.created_at < statement_timestamp() - %(given_up_after)s
        AND earlier.digest = EXCLUDED.digest
@@ -50,13 +54,26 @@ class IdempotentCallQuerySet(models.QuerySet["IdempotentCall"]):
             raise CallUnderWay()
         return earlier
 
-    def tie(self, call_id: int, answer_id: UUID) -> None:
+    def tie(self, call_id: int, answer_id: UUID, about: Collection[UUID]) -> None:
         """Says in the transaction that saves a question which answer the call asked for.
 
         Raises CallUnderWay where another took the call over meanwhile.
         """
-        if not self.filter(pk=call_id).update(answer_id=answer_id):
+        if not self.filter(pk=call_id).update(answer_id=answer_id, about=list(about)):
             raise CallUnderWay()
+
+    def wipe(self, ids: Collection[UUID]) -> int:
+        """Takes out what calls were answered with that name one of these; how many there were.
+
+        They stay made, so that a late repetition does not bring back what was deleted.
+        """
+        told = self.filter(about__overlap=list(ids), body__isnull=False)
+        return told.update(body=None, about=[])
+
+    def of_user(self, user_id: UUID, callers: Collection[str]) -> "IdempotentCallQuerySet":
+        """Those that name a user, even in the key that was chosen, or were sent by one of these."""
+        named = Q(about__overlap=[user_id]) | Q(key__icontains=str(user_id))
+        return self.filter(named | Q(caller__in=callers))
 
     def forget_old(self) -> int:
         """Removes calls whose keys have had their time, FORGOTTEN_AT_ONCE at most; how many."""
@@ -73,7 +90,10 @@ class IdempotentCall(models.Model):
     # Set in the transaction that saves the question, so that no question is asked twice.
     answer_id = models.UUIDField(null=True, blank=True, help_text="The answer that it asked for.")
     status = models.PositiveSmallIntegerField(null=True, blank=True)
-    body = models.JSONField(null=True, blank=True)
+    body = models.JSONField(null=True, blank=True, help_text="Null once that was deleted.")
+    about = ArrayField(
+        models.UUIDField(), default=list, blank=True, help_text="All that call and answer name."
+    )
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     objects: ClassVar[Any] = IdempotentCallQuerySet.as_manager()
@@ -82,6 +102,7 @@ class IdempotentCall(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["caller", "key"], name="call_once_a_key")
         ]
+        indexes: ClassVar = [GinIndex(fields=["about"], name="call_about")]
 
     def __str__(self) -> str:
         return self.key
@@ -91,9 +112,10 @@ class IdempotentCall(models.Model):
         """Whether something was saved of it: the answer to come, or what it was answered with."""
         return self.answer_id is not None or self.status is not None
 
-    def keep(self, status: int, body: Any) -> None:
-        """Saves what it was answered with."""
-        IdempotentCall.objects.filter(pk=self.pk).update(status=status, body=body)
+    def keep(self, status: int, body: Any, about: Collection[UUID]) -> None:
+        """Saves what it was answered with, and the ids of all that this may hold text of."""
+        kept = {"status": status, "body": body, "about": list(about)}
+        IdempotentCall.objects.filter(pk=self.pk).update(**kept)
 
     def give_up(self) -> None:
         """Lets its key be used again, unless a question was saved."""

@@ -12,14 +12,26 @@ from django.core.files import File
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Substr
+from django.dispatch import Signal
 from uuid_utils.compat import uuid7
 
+from documents import admin_log
 from documents.extraction.text import clean
 from documents.idempotency import IdempotentCall as IdempotentCall
 from documents.ownership import OwnedQuerySet
 
 NAME_CHARS = 255
 HASH_BLOCK = 1024 * 1024
+
+# Jobs that name a document: one under way ends by itself soon, and is deleted then.
+FORGET_JOBS = """
+DELETE FROM procrastinate_jobs
+WHERE status <> 'doing' AND args ->> 'document_id' = ANY(%(ids)s)
+"""
+
+# Sent in the transaction that deletes documents, before it does, where nothing may go on quoting
+# them; `ids` are theirs.
+quotes_to_erase = Signal()
 
 
 def stored_name(document: "Document", name: str) -> str:
@@ -66,6 +78,33 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             error_code=code,
             error=detail,
         )
+
+    def remove(self) -> int:
+        """Deletes these with all that was read from them and what names them, then their files.
+
+        In one transaction. Answers keep what they quoted. Returns how many there were.
+        """
+        with transaction.atomic():
+            # Locked first: a worker may be writing chunks, which the delete has to see.
+            documents = list(self.select_for_update(of=("self",)).order_by("pk"))
+            ids = [document.pk for document in documents]
+            IdempotentCall.objects.wipe(ids)
+            admin_log.erase(Document, ids)
+            with connection.cursor() as cursor:
+                cursor.execute(FORGET_JOBS, {"ids": [str(one) for one in ids]})
+            Document.objects.filter(pk__in=ids).delete()
+            for document in documents:
+                transaction.on_commit(document.discard_file, robust=True)
+        return len(documents)
+
+    def remove_with_quotes(self) -> int:
+        """As `remove`, and takes their words and names out of the citations and traces of answers.
+
+        What the answers themselves say stays.
+        """
+        with transaction.atomic():
+            quotes_to_erase.send(Document, ids=list(self.values_list("pk", flat=True)))
+            return self.remove()
 
     def keep(
         self,
@@ -203,12 +242,13 @@ class Document(models.Model):
         Document.objects.filter(pk=self.pk).update(**fields)
 
     def remove(self) -> None:
-        """Deletes the document with its chunks and posting lists, then its file."""
-        with transaction.atomic():
-            # Locked first: a worker may be writing chunks, which the delete has to see.
-            Document.objects.select_for_update().filter(pk=self.pk).first()
-            self.delete()
-            transaction.on_commit(self.discard_file)
+        """Deletes the document as DocumentQuerySet.remove does."""
+        Document.objects.filter(pk=self.pk).remove()
+
+    def has_file(self) -> bool:
+        """Whether its file is where it should be."""
+        name = self.file.name
+        return name is not None and self.file.storage.exists(name)
 
     def discard_file(self) -> None:
         """Deletes the stored file, where there is one."""

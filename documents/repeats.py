@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import Error
@@ -16,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from documents.exceptions import MadeAndDeleted
 from documents.idempotency import IdempotentCall
 
 HEADER = "Idempotency-Key"
@@ -23,6 +26,7 @@ REPLAYED = "Idempotent-Replayed"
 KEY = re.compile(r"[!-~]{1,255}")
 # What of a response's head belongs to what was done.
 KEPT_HEADERS = ("Location",)
+UUID_CHARS = 36
 
 
 class Replayed(Exception):
@@ -57,6 +61,8 @@ class Repeatable(APIView):
         if call is not None and isinstance(exc, Replayed):
             self.headers[REPLAYED] = "true"
             kept: Any = call.body
+            if kept is None:
+                return super().handle_exception(MadeAndDeleted())
             return Response(kept["data"], call.status, headers=kept["headers"])
         if call is not None and not call.begun:
             with suppress(Error):  # its age gives it up, where the database is away
@@ -83,7 +89,9 @@ class Repeatable(APIView):
             return
         data = json.loads(JSONRenderer().render(response.data) or "null")
         headers = {name: response[name] for name in KEPT_HEADERS if name in response}
-        call.keep(response.status_code, {"data": data, "headers": headers})
+        asked = [self.kwargs, self.request.query_params.dict(), self.request.data]
+        about = set(_ids([*asked, data]))
+        call.keep(response.status_code, {"data": data, "headers": headers}, about)
 
 
 def digest(request: Request) -> str:
@@ -96,6 +104,20 @@ def digest(request: Request) -> str:
         data = {name: [_value(one) for one in values] for name, values in data.lists()}
     asked = [request.method, request.get_full_path(), data]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _ids(data: Any) -> Iterator[UUID]:
+    """Every UUID that stands somewhere in this by itself."""
+    if isinstance(data, dict):
+        data = [*data.values()]
+    if isinstance(data, list):
+        for one in data:
+            yield from _ids(one)
+    elif isinstance(data, UUID):
+        yield data
+    elif isinstance(data, str) and len(data) == UUID_CHARS:
+        with suppress(ValueError):
+            yield UUID(data)
 
 
 def _value(value: Any) -> Any:

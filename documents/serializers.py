@@ -72,6 +72,12 @@ class UserQuerySerializer(OnceSerializer):
     user_id = IdField(required=False)
 
 
+class DeletionSerializer(UserQuerySerializer):
+    """The query string of a document's deletion."""
+
+    quotes = serializers.ChoiceField(["keep", "erase"], default="keep")
+
+
 @extend_schema_field({"type": "string", "format": "uuid", "example": EXAMPLE_USER_ID})
 class UserIdField(IdField):
     """A user as the caller names them; one example, so that calls tried out fit together."""

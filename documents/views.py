@@ -26,6 +26,7 @@ from documents.search import search
 from documents.serializers import (
     EXAMPLE_USER_ID,
     ChunkSerializer,
+    DeletionSerializer,
     DocumentSerializer,
     SearchResultsSerializer,
     SearchSerializer,
@@ -141,9 +142,13 @@ class DocumentList(Scoped, generics.ListAPIView[Document]):
     ),
     delete=extend_schema(
         operation_id="delete_document",
-        summary="Delete a document with its file and chunks",
-        description="Answers that cited it keep their quotes.",
-        parameters=[USER_ID],
+        summary="Delete a document with its file and all that was read from it",
+        description=(
+            "Answers that cited it keep their quotes, with `document_id` null. With "
+            "`quotes=erase` citations and traces lose its words, headings and name too. What the "
+            "answers themselves say stays: delete their messages or conversations for that."
+        ),
+        parameters=[USER_ID, OpenApiParameter("quotes", str, enum=["keep", "erase"])],
     ),
 )
 class DocumentDetail(Scoped, generics.RetrieveDestroyAPIView[Document]):
@@ -158,8 +163,14 @@ class DocumentDetail(Scoped, generics.RetrieveDestroyAPIView[Document]):
         return queryset
 
     def perform_destroy(self, instance: Document) -> None:
-        """Removes the file too."""
-        instance.remove()
+        """Removes the file too, and quotes where that is asked for."""
+        asked = DeletionSerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        document = Document.objects.filter(pk=instance.pk)
+        if asked.validated_data["quotes"] == "erase":
+            document.remove_with_quotes()
+        else:
+            document.remove()
 
 
 @extend_schema_view(

@@ -22,12 +22,15 @@ from conversations.models.insertion import insert_together
 from conversations.models.match import MOST_CONVERSATIONS, Matches, Words
 from conversations.models.message import Message, note_known
 from conversations.models.usage import Limit
+from documents import admin_log
 from documents.models import Document, IdempotentCall
 from documents.ownership import OwnedQuerySet
 from llm.messages import ChatMessage
 
 TITLE_CHARS = 200
 TITLE_WORDS = 10
+# Conversations that are deleted in one transaction at most.
+MOST_AT_ONCE = 200
 
 # The messages above a message, itself, and below it the newest child of each.
 PATH = """
@@ -62,6 +65,37 @@ WHERE id IN (SELECT id FROM below)
 
 class ConversationQuerySet(OwnedQuerySet["Conversation"]):
     """Sets of conversations."""
+
+    def remove(self, actor: Actor = SYSTEM) -> int:
+        """Deletes these with all that belongs to them and what names them; how many there were.
+
+        In one transaction, in which the audit trail is told by whom.
+        """
+        with transaction.atomic():
+            rows = self.select_for_update(of=("self",)).order_by("pk")
+            owners = dict(rows.values_list("pk", "user_id"))
+            IdempotentCall.objects.wipe(list(owners))
+            admin_log.erase(Conversation, list(owners))
+            Conversation.objects.filter(pk__in=owners).delete()
+            for user_id in set(owners.values()):
+                ids = [pk for pk, owner in owners.items() if owner == user_id]
+                AuditEntry.objects.record(actor, AuditEntry.Action.DELETED, user_id, ids)
+        return len(owners)
+
+    def first_with(self, most: int) -> dict[UUID, int]:
+        """The first of these that have so many messages together, or one that has more.
+
+        Each with its number of messages; MOST_AT_ONCE at most, by one query.
+        """
+        chosen: dict[UUID, int] = {}
+        counts = Message.objects.filter(conversation=OuterRef("pk")).order_by()
+        count = Subquery(counts.values("conversation").annotate(n=Count("pk")).values("n"))
+        rows = self.annotate(all_messages=Coalesce(count, 0)).values_list("pk", "all_messages")
+        for pk, messages in rows[:MOST_AT_ONCE]:
+            if chosen and sum(chosen.values()) + messages > most:
+                break
+            chosen[pk] = messages
+        return chosen
 
     def with_message_count(self) -> "ConversationQuerySet":
         """Adds `message_count` by a subquery, so that it joins with other counts."""
@@ -137,7 +171,8 @@ class Asking:
         Raises CallUnderWay where another took the call over meanwhile.
         """
         if self.call_id is not None:
-            IdempotentCall.objects.tie(self.call_id, answer.pk)
+            about = [answer.conversation.user_id, answer.conversation_id]
+            IdempotentCall.objects.tie(self.call_id, answer.pk, about)
 
 
 class Conversation(models.Model):
@@ -232,9 +267,7 @@ class Conversation(models.Model):
 
     def remove(self, actor: Actor) -> None:
         """Deletes it with its messages, and tells the audit trail by whom."""
-        with transaction.atomic():
-            self.note(AuditEntry.Action.DELETED, actor)
-            self.delete()
+        Conversation.objects.filter(pk=self.pk).remove(actor)
 
     def ask(self, content: str, asking: Asking | None = None) -> tuple[Message, Message]:
         """Appends a question and the answer to come. Raises AnswerUnderWay."""
@@ -376,6 +409,7 @@ class Conversation(models.Model):
             with connection.cursor() as cursor:
                 cursor.execute(MOVE_UP, {"message": message.pk})
             message.children.update(parent=message.parent_id)
+            IdempotentCall.objects.wipe([message.pk])
             message.delete()  # which takes the id from `message`
             if leaf is None or leaf.pk == message_id:
                 leaf = message.parent or self.messages.filter(position=0).order_by("-pk").first()

@@ -507,7 +507,7 @@ def test_who_lost_a_call_to_another_saves_no_question(conversation):
 
 def test_a_call_that_has_an_answer_to_come_is_not_given_up():
     call = IdempotentCall.objects.claim("open", KEY, "digest")
-    IdempotentCall.objects.tie(call.pk, uuid4())
+    IdempotentCall.objects.tie(call.pk, uuid4(), [])
     call.give_up()
 
     assert IdempotentCall.objects.exists()

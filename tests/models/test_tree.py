@@ -234,7 +234,7 @@ def test_deleting_costs_the_same_few_queries_however_much_follows(
     for _ in range(20):
         turn_of(conversation)
 
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(19):
         conversation.delete_message(second.pk)
 
 

@@ -251,6 +251,12 @@ PASSAGES = env.integer("PASSAGES", 6, minimum=1)
 ON_DISCONNECT = env.choice("ON_DISCONNECT", "finish", ("finish", "stop"))
 tokens.use_cache(DATA_DIR / "encodings")
 
+# --- Retention --------------------------------------------------------------------------------
+
+RETENTION_DAYS = env.integer("RETENTION_DAYS", 0)
+DOCUMENT_RETENTION_DAYS = env.integer("DOCUMENT_RETENTION_DAYS", 0)
+TRACE_RETENTION_DAYS = env.integer("TRACE_RETENTION_DAYS", 0)
+
 # --- API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

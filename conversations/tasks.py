@@ -4,6 +4,8 @@ So a question costs no time for queueing them, and what a dead worker left undon
 Each has a lock, by which no two workers do the same.
 """
 
+import logging
+from dataclasses import asdict
 from datetime import timedelta
 
 from django.conf import settings
@@ -11,9 +13,11 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from procrastinate.contrib.django import app
 
-from conversations import summaries, titles
+from conversations import retention, summaries, titles
 from conversations.database import in_database
 from conversations.models import AuditEntry, Message, StreamedText, WebProcess
+
+logger = logging.getLogger(__name__)
 
 # The log names processes by id: for so long it can be looked up which one that was.
 REMEMBERED_FOR = timedelta(days=1)
@@ -52,6 +56,13 @@ async def forget_audit_entries(timestamp: int) -> None:
     """Removes what the audit trail has kept for long enough."""
     while await in_database(AuditEntry.objects.forget_old):
         pass
+@app.periodic(cron="17 * * * *")
+@app.task(queue="conversations", lock="retention", queueing_lock="retention")
+def delete_what_is_due(timestamp: int) -> None:
+    """Deletes what is older than the settings let it get."""
+    deleted = asdict(retention.delete_due())
+    if any(deleted.values()):
+        logger.info("deleted by age", extra=deleted)
 
 
 def _forget_the_dead() -> None:

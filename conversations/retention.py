@@ -1,0 +1,115 @@
+"""What is deleted by age, where the settings say so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from conversations.models import Conversation, ConversationDocument, Retrieval
+from documents.models import Document
+
+# Rows in a transaction. A conversation that has more messages goes whole.
+MESSAGES_AT_ONCE = 1_000
+DOCUMENTS_AT_ONCE = 20
+TRACES_AT_ONCE = 1_000
+EPOCH = datetime.fromtimestamp(0, UTC)
+# Documents that are looked at in one query.
+LOOKED_AT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """How many are, or were, older than they may get."""
+
+    conversations: int = 0
+    documents: int = 0
+    traces: int = 0
+
+
+def due() -> Aged:
+    """What `delete_due` would delete now, before that makes more documents unused."""
+    return Aged(
+        _counted(_conversations, settings.RETENTION_DAYS),
+        _counted(_documents, settings.DOCUMENT_RETENTION_DAYS),
+        _counted(_traces, settings.TRACE_RETENTION_DAYS),
+    )
+
+
+def delete_due() -> Aged:
+    """Deletes what is older than the settings let it get, in batches; how many there were."""
+    # Conversations first: documents that only these used are unused from then on.
+    return Aged(
+        _deleted(_delete_conversations, settings.RETENTION_DAYS),
+        _deleted(_delete_documents, settings.DOCUMENT_RETENTION_DAYS),
+        _deleted(_delete_traces, settings.TRACE_RETENTION_DAYS),
+    )
+
+
+def _counted(rows: Callable[[datetime], Any], days: int) -> int:
+    return rows(_ago(days)).count() if days else 0
+
+
+def _deleted(delete: Callable[[datetime], int], days: int) -> int:
+    return delete(_ago(days)) if days else 0
+
+
+def _ago(days: int) -> datetime:
+    now = timezone.now()
+    return now - timedelta(days=min(days, (now - EPOCH).days))
+
+
+def _conversations(before: datetime) -> Any:
+    """Those in which nothing was said or changed since, longest ago first."""
+    return Conversation.objects.filter(updated_at__lt=before).order_by("updated_at", "pk")
+
+
+def _documents(before: datetime) -> Any:
+    """Those uploaded and last read before that no conversation can answer from."""
+    chosen = ConversationDocument.objects.filter(document=OuterRef("pk"))
+    searched = Conversation.objects.filter(
+        user=OuterRef("user"), all_documents=True, mode=Conversation.Mode.GROUNDED_RAG
+    )
+    old = Document.objects.filter(pk__lt=_first_id(before), processed_at__lt=before)
+    return old.filter(~Exists(chosen), ~Exists(searched)).order_by("pk")
+
+
+def _traces(before: datetime) -> Any:
+    """Those of answers asked for before."""
+    return Retrieval.objects.filter(pk__lt=_first_id(before)).order_by("pk")
+
+
+def _first_id(moment: datetime) -> UUID:
+    """No UUIDv7 made from this moment on is less (RFC 9562): the keys' index finds what is old."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def _delete_conversations(before: datetime) -> int:
+    deleted = 0
+    while chosen := _conversations(before).first_with(MESSAGES_AT_ONCE):
+        # Unless somebody went on with one this moment.
+        deleted += _conversations(before).filter(pk__in=chosen).remove()
+    return deleted
+
+
+def _delete_documents(before: datetime) -> int:
+    deleted, last = 0, UUID(int=0)
+    while ids := list(
+        _documents(before).filter(pk__gt=last).values_list("pk", flat=True)[:LOOKED_AT]
+    ):
+        for start in range(0, len(ids), DOCUMENTS_AT_ONCE):
+            some = ids[start : start + DOCUMENTS_AT_ONCE]
+            deleted += _documents(before).filter(pk__in=some).remove()
+        last = ids[-1]
+    return deleted
+
+
+def _delete_traces(before: datetime) -> int:
+    deleted = 0
+    while ids := list(_traces(before).values_list("pk", flat=True)[:TRACES_AT_ONCE]):
+        deleted += Retrieval.objects.filter(pk__in=ids).delete()[0]
+    return deleted

@@ -18,6 +18,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),
     path("api/v1/", include("documents.urls")),
     path("api/v1/", include("conversations.urls")),
+    path("api/v1/", include("botgpt.accounts.urls")),
     path("openai/v1/", include("conversations.openai.urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(**READ_ONLY), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi", **READ_ONLY), name="docs"),

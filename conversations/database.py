@@ -1,7 +1,7 @@
 """Database work of async code."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
@@ -36,3 +36,10 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
         return await sync_to_async(call)()
     loop, context = asyncio.get_running_loop(), copy_context()
     return await loop.run_in_executor(THREADS, context.run, call)
+
+
+async def one_by_one(parts: Iterator[T]) -> AsyncIterator[T]:
+    """What an iterator yields that works with the database: each in a turn of its own."""
+    end = object()
+    while (part := await in_database(next, parts, end)) is not end:
+        yield part

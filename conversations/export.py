@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from rest_framework.utils.encoders import JSONEncoder
 
-from conversations.database import in_database
 from conversations.models import Conversation, Message
 from conversations.models.tree import in_reading_order
 from conversations.serializers import ConversationSerializer, MessageSerializer
@@ -46,44 +45,39 @@ def order(conversation: Conversation, *, every_branch: bool) -> list[UUID]:
     return [place.id for place in in_reading_order((pk, parent) for pk, parent, _ in there)]
 
 
-async def as_json(conversation: Conversation, ids: Sequence[UUID]) -> AsyncIterator[str]:
+def as_json(conversation: Conversation, ids: Sequence[UUID]) -> Iterator[str]:
     """As the API shows a conversation, with all of the messages."""
 
     def shown(messages: Sequence[Message]) -> list[str]:
         return [_dump(one) for one in MessageSerializer(messages, many=True).data]
 
-    head = await in_database(lambda: ConversationSerializer(conversation).data)
-    yield _dump(head).removesuffix("}") + ', "messages": ['
+    yield _dump(ConversationSerializer(conversation).data).removesuffix("}") + ', "messages": ['
     between = ""
-    async for texts in _in_chunks(ids, shown):
+    for texts in _in_chunks(ids, shown):
         yield between + ",\n".join(texts)
         between = ",\n"
     yield "]}\n"
 
 
-async def as_markdown(conversation: Conversation, ids: Sequence[UUID]) -> AsyncIterator[str]:
+def as_markdown(conversation: Conversation, ids: Sequence[UUID]) -> Iterator[str]:
     """Title and dates, then each message; what people and models wrote stays as it is."""
 
     def shown(messages: Sequence[Message]) -> list[str]:
         return ["\n".join(_message_lines(one)) for one in messages]
 
-    yield "\n".join(await in_database(lambda: list(_head_lines(conversation))))
-    async for texts in _in_chunks(ids, shown):
+    yield "\n".join(_head_lines(conversation))
+    for texts in _in_chunks(ids, shown):
         yield "".join(texts)
 
 
-async def _in_chunks(
+def _in_chunks(
     ids: Sequence[UUID], show: Callable[[Sequence[Message]], list[str]]
-) -> AsyncIterator[list[str]]:
+) -> Iterator[list[str]]:
     """The messages as texts, CHUNK at a time, in two queries each; those deleted are left out."""
-
-    def chunk(start: int) -> list[str]:
+    for start in range(0, len(ids), CHUNK):
         wanted = ids[start : start + CHUNK]
         found = Message.objects.filter(pk__in=wanted).with_all_it_rests_on().in_bulk()
-        return show([found[pk] for pk in wanted if pk in found])
-
-    for start in range(0, len(ids), CHUNK):
-        if texts := await in_database(chunk, start):
+        if texts := show([found[pk] for pk in wanted if pk in found]):
             yield texts
 
 

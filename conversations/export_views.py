@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from conversations import examples, export
 from conversations.asynchronous import AsyncAPIView
-from conversations.database import in_database
+from conversations.database import in_database, one_by_one
 from conversations.models import AuditEntry, Conversation
 from conversations.serializers import ConversationWithMessagesSerializer
 from conversations.views import BRANCHES
@@ -78,7 +78,8 @@ class ConversationExport(Scoped, AsyncAPIView):
         accepted: Any = request.accepted_renderer
         kind = asked.validated_data.get("format", accepted.format)
         write, media_type, ending = FORMATS[kind]
-        response = StreamingHttpResponse(write(conversation, ids), content_type=media_type)
+        parts = one_by_one(write(conversation, ids))
+        response = StreamingHttpResponse(parts, content_type=media_type)
         name = f"{export.file_name(conversation.title)}.{ending}"
         response.headers["Content-Disposition"] = content_disposition_header(True, name)
         return response

@@ -56,6 +56,8 @@ async def forget_audit_entries(timestamp: int) -> None:
     """Removes what the audit trail has kept for long enough."""
     while await in_database(AuditEntry.objects.forget_old):
         pass
+
+
 @app.periodic(cron="17 * * * *")
 @app.task(queue="conversations", lock="retention", queueing_lock="retention")
 def delete_what_is_due(timestamp: int) -> None:

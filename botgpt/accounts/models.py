@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -35,6 +36,12 @@ class UserManager(DjangoUserManager["User"]):
             defaults: dict[str, Any] = {"username": str(user_id), "password": "!"}
             user, _ = self.get_or_create(pk=user_id, defaults=defaults)
         return user
+
+    def called(self, name: str) -> "User":
+        """The user of that UUID, or else of that username. Raises User.DoesNotExist."""
+        with suppress(ValueError, User.DoesNotExist):
+            return self.get(pk=UUID(name))
+        return self.get(username=name)
 
     def limits_of(self, user_id: UUID, key_ids: Sequence[UUID]) -> tuple[Limit, ...]:
         """The budgets of a user and of these API keys."""

@@ -75,7 +75,9 @@ class UsageRowSerializer(UsageTotalSerializer):
 
     day = serializers.DateField(required=False)
     model = serializers.CharField(required=False)
-    user_id = serializers.UUIDField(required=False)
+    user_id = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Null for users who were forgotten."
+    )
     purpose = serializers.ChoiceField(UsageEntry.Purpose.choices, required=False)
     key_id = serializers.UUIDField(required=False, allow_null=True, help_text="Null for none.")
 

@@ -13,7 +13,9 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 # Tables that keep ids of users who were forgotten, on purpose, and why.
-PSEUDONYMOUS: dict[str, str] = {}
+PSEUDONYMOUS: dict[str, str] = {
+    "conversations_auditentry": "what was done to which conversation, and by which staff",
+}
 
 # Tables that hold nothing of any user, and why.
 IMPERSONAL = {

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from botgpt.accounts.models import APIKey, Budgeted, User
 from botgpt.accounts.scopes import Scope, every_scope
+from botgpt.accounts.tasks import defer_forgetting
 from conversations.budgets import spent
 from conversations.models import Actor, AuditEntry, Conversation
 from documents.models import Document
@@ -112,18 +113,13 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         return [str(user) for user in objs], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        """Removes the files of the user's documents too, and their ids from the audit trail."""
-        for document in obj.documents.all():
-            document.remove()
-        with transaction.atomic():
-            ids = list(obj.conversations.values_list("pk", flat=True))
-            actor = Actor.staff(request)
-            AuditEntry.objects.record(actor, AuditEntry.Action.DELETED, obj.pk, ids)
-            AuditEntry.objects.erase([obj.pk, *obj.api_keys.values_list("pk", flat=True)])
-            obj.delete()
+        """The user is shut out at once and forgotten by a worker: there may be much to delete."""
+        defer_forgetting(obj, Actor.staff(request))
+        text = f"{obj} can do nothing from now on. A worker deletes all there is of them."
+        self.message_user(request, text, messages.WARNING)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Removes the files of their documents too."""
+        """The same of several."""
         for user in queryset:
             self.delete_model(request, user)
 

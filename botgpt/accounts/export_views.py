@@ -17,6 +17,8 @@ from documents.views import USER_ID, Scoped
 class Export(Scoped, AsyncAPIView):
     """All there is of one user, to keep."""
 
+    resource = "users"
+
     @extend_schema(
         operation_id="export_user",
         summary="Download all data of a user",

@@ -16,6 +16,8 @@ class Scope(models.TextChoices):
     DOCUMENTS_READ = "documents:read", "list, search and download documents"
     DOCUMENTS_WRITE = "documents:write", "upload, reprocess and delete documents"
     USAGE_READ = "usage:read", "read usage and budgets"
+    USERS_READ = "users:read", "download all data of a user"
+    USERS_WRITE = "users:write", "forget users"
 
 
 def every_scope() -> list[str]:

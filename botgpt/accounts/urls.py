@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from botgpt.accounts import export_views
+from botgpt.accounts import export_views, views
 
 urlpatterns = [
+    path("users/<uuid:pk>", views.UserDetail.as_view()),
     path("export", export_views.Export.as_view()),
 ]

@@ -16,11 +16,12 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from procrastinate.exceptions import ConnectorException
+from psycopg.errors import ForeignKeyViolation
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.exceptions import PermissionDenied as APIPermissionDenied
 from rest_framework.views import set_rollback
@@ -36,6 +37,9 @@ CONTENT_TYPE = "application/problem+json"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # The last is how the queue tells of the first.
 DATABASE_AWAY = (OperationalError, InterfaceError, ConnectorException)
+GONE_MEANWHILE = (
+    "What this call belongs to, the user or an object of theirs, was deleted while it was made."
+)
 
 # What to do about an error that Django answers by itself, before any view of ours runs.
 PLAIN_DETAILS = {
@@ -83,6 +87,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse |
         return problem(400, "The form has too many parts.", code="too_many_parts")
     elif isinstance(exc, BadRequest | SuspiciousOperation):
         return problem(400, PLAIN_DETAILS[400], code="bad_request")
+    elif isinstance(exc, IntegrityError) and isinstance(exc.__cause__, ForeignKeyViolation):
+        return problem(409, GONE_MEANWHILE, code="deleted_meanwhile")
     if not isinstance(exc, APIException):
         return None
     set_rollback()

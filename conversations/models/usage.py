@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import TruncDate
 from uuid_utils.compat import uuid7
 
@@ -83,6 +83,14 @@ class UsageEntryQuerySet(OwnedQuerySet["UsageEntry"]):
         """The same sums of all of them."""
         return self.aggregate(**_sums())
 
+    def disown(self, keys: Collection[UUID]) -> int:
+        """Takes out whose these were, and what for; sums stay. How many there were.
+
+        `keys` are the user's own: what a service key paid stays with its budget.
+        """
+        key_id = Case(When(key_id__in=keys, then=None), default="key_id")
+        return self.update(user=None, conversation_id=None, message_id=None, key_id=key_id)
+
     def total(self) -> Amount:
         """All of it added up."""
         tokens = Sum(F("prompt_tokens") + F("completion_tokens"), default=0)
@@ -103,7 +111,7 @@ def _sums() -> dict[str, Any]:
 
 
 class UsageEntry(models.Model):
-    """One call of a model. Entries are only ever added, and outlive their conversations."""
+    """One call of a model. Entries are only ever added, and outlive conversations and users."""
 
     class Purpose(models.TextChoices):
         """What the model was asked for."""
@@ -115,7 +123,12 @@ class UsageEntry(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="usage", db_index=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="usage",
+        db_index=False,
+        help_text="Empty once that user was forgotten.",
     )
     key_id = models.UUIDField(null=True, blank=True, help_text="The API key, where one was used.")
     conversation_id = models.UUIDField(null=True, blank=True)
@@ -162,7 +175,7 @@ class UsageEntry(models.Model):
             # Raw, that is with the time given: Django would put the present one.
             self.save_base(raw=True, force_insert=True)
         if tokens or released != NOTHING:
-            holders = [self.user_id, *([self.key_id] if self.key_id else [])]
+            holders = [one for one in (self.user_id, self.key_id) if one]
             more = Amount(tokens - released.tokens, self.cost_usd - released.usd)
             Spending.objects.count_in(holders, at, more)
 

@@ -7,13 +7,16 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from botgpt.accounts.models import APIKey, User
 from botgpt.accounts.scopes import every_scope
+from botgpt.accounts.tasks import forget_user
 from conversations.models import Citation, Conversation, Feedback, Message
 from documents.models import Document
 from tests.factories import (
     complete,
+    empty_queue,
     make_conversation,
     make_document,
     make_pending,
@@ -245,9 +248,12 @@ def test_deleting_a_user_deletes_all_they_had(
 ):
     document = make_document(user)
     make_conversation(user)
+    empty_queue()
 
     with django_capture_on_commit_callbacks(execute=True):
         question = delete(admin_client, user)
+        assert not User.objects.get(pk=user.pk).is_active
+        forget_user(**ProcrastinateJob.objects.get().args)
 
     assert not User.objects.filter(pk=user.pk).exists()
     assert not Conversation.objects.exists()

@@ -1,0 +1,150 @@
+"""Forgetting a user: all they had goes, in batches; what their models cost stays as sums.
+
+Each batch is a transaction of its own, and the user goes last: what is killed half way goes on
+where it stopped when it is run again.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from botgpt.accounts.models import APIKey, User
+from conversations.models import (
+    Actor,
+    AuditEntry,
+    Conversation,
+    Message,
+    Spending,
+    UsageEntry,
+)
+from conversations.models.audit import SYSTEM
+from documents import admin_log
+from documents.models import Document, IdempotentCall
+
+# Rows in a transaction. A conversation that has more messages goes whole.
+MESSAGES_AT_ONCE = 1_000
+DOCUMENTS_AT_ONCE = 20
+ENTRIES_AT_ONCE = 5_000
+SESSIONS_AT_ONCE = 1_000
+# A web process looks four times a second which answers it has to stop.
+STOPPED_WITHIN_SECONDS = 5.0
+POLL_SECONDS = 0.1
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """How much there is of a user."""
+
+    conversations: int
+    messages: int
+    documents: int
+    document_bytes: int
+    api_keys: int
+    usage_entries: int
+
+    @property
+    def steps(self) -> int:
+        """What the progress of forgetting counts."""
+        return self.messages + self.documents + self.usage_entries
+
+
+def belongings(user: User) -> Belongings:
+    """In five queries."""
+    files = user.documents.aggregate(n=Count("pk"), size=Sum("size", default=0))
+    return Belongings(
+        conversations=user.conversations.count(),
+        messages=Message.objects.filter(conversation__user=user).count(),
+        documents=files["n"],
+        document_bytes=files["size"],
+        api_keys=user.api_keys.count(),
+        usage_entries=user.usage.count(),
+    )
+
+
+def shut_out(user: User) -> None:
+    """From now on no key and no password of theirs acts for the user."""
+    user.set_unusable_password()
+    user.is_active = False
+    user.save(update_fields=["password", "is_active"])
+    user.api_keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+
+def forget(
+    user: User, progress: Progress = lambda _: None, *, actor: Actor = SYSTEM
+) -> None:
+    """Deletes all there is of a user, and makes their usage nobody's.
+
+    The audit trail keeps that `actor` deleted the conversations, but no longer whose they were.
+    """
+    shut_out(user)
+    _stop_answers(user)
+    keys = list(user.api_keys.values_list("pk", flat=True))
+    callers = [f"staff:{user.pk}", *(f"key:{one}" for one in keys)]
+    IdempotentCall.objects.of_user(user.pk, callers).delete()
+    while chosen := user.conversations.order_by("pk").first_with(MESSAGES_AT_ONCE):
+        Conversation.objects.filter(pk__in=chosen).remove(actor)
+        progress(sum(chosen.values()))
+    while removed := Document.objects.filter(
+        pk__in=_some(user.documents, DOCUMENTS_AT_ONCE)
+    ).remove():
+        progress(removed)
+    while entries := _some(user.usage, ENTRIES_AT_ONCE):
+        progress(UsageEntry.objects.filter(pk__in=entries).disown(keys))
+    if user.last_login:
+        _end_sessions(user)
+    _remove(user, keys, callers, actor)
+
+
+def _some(rows: Any, most: int) -> list[UUID]:
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:most])
+
+
+def _stop_answers(user: User) -> None:
+    """Ends answers under way, by the processes that give them or else from here."""
+    pending = Message.objects.filter(status=Message.Status.PENDING, conversation__user=user)
+    pending.update(cancel_requested=True)
+    deadline = time.monotonic() + STOPPED_WITHIN_SECONDS
+    while pending.exists() and time.monotonic() < deadline:
+        pending.interrupt_orphans()
+        time.sleep(POLL_SECONDS)
+    for answer in pending:
+        answer.interrupt()
+
+
+def _end_sessions(user: User) -> None:
+    """A session tells only inside of it whose it is."""
+    theirs = [
+        session.pk
+        for session in Session.objects.iterator(SESSIONS_AT_ONCE)
+        if session.get_decoded().get(SESSION_KEY) == str(user.pk)
+    ]
+    Session.objects.filter(pk__in=theirs).delete()
+
+
+def _remove(
+    user: User, keys: Collection[UUID], callers: Collection[str], actor: Actor
+) -> None:
+    """The user, with what was begun for them meanwhile; in one transaction."""
+    with transaction.atomic():
+        # Whoever is saving something of the user waits for the end of this, and is refused then.
+        if not User.objects.select_for_update().filter(pk=user.pk).exists():
+            return
+        user.conversations.all().remove(actor)
+        user.documents.all().remove()
+        user.usage.all().disown(keys)
+        IdempotentCall.objects.of_user(user.pk, callers).delete()
+        Spending.objects.filter(holder__in=[user.pk, *keys]).delete()
+        AuditEntry.objects.erase([user.pk, *keys])
+        admin_log.erase(APIKey, keys)
+        admin_log.erase(User, [user.pk])
+        User.objects.filter(pk=user.pk).delete()

@@ -648,7 +648,9 @@ class Migration(migrations.Migration):
                     "user",
                     models.ForeignKey(
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        help_text="Empty once that user was forgotten.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
                         related_name="usage",
                         to=settings.AUTH_USER_MODEL,
                     ),

@@ -8,6 +8,7 @@ from django.db.models import Count, Min
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 
+from conversations import provider
 from documents.models import Document
 
 
@@ -20,7 +21,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     """The database answers and is migrated; 503 with what is wrong otherwise.
 
     Tells too how many documents wait to be read, and how long the oldest has: a queue that grows
-    old has no worker. That is no reason to take the web out of service.
+    old has no worker. And for how many seconds more this process asks which model nothing, because
+    it failed too often. Neither is a reason to take the web out of service.
     """
     database = _database()
     body: dict[str, Any] = {
@@ -29,6 +31,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     }
     if database == "ok":
         body["documents"] = _queue()
+    if out_of_service := provider.out_of_service():
+        body["models_out_of_service"] = out_of_service
     return JsonResponse(body, status=200 if database == "ok" else 503)
 
 

@@ -225,6 +225,9 @@ GROQ_MODEL = env.text("GROQ_MODEL", catalogue.DEFAULT)
 GROQ_FALLBACK_MODELS = env.names("GROQ_FALLBACK_MODELS")
 GROQ_TIMEOUT_SECONDS = env.integer("GROQ_TIMEOUT_SECONDS", 60, minimum=1)
 GROQ_MAX_RETRIES = env.integer("GROQ_MAX_RETRIES", 2)
+# After so many failures in a row a model is left alone for so long, then twice as long, and so on.
+GROQ_FAILURES = env.integer("GROQ_FAILURES", 5)
+GROQ_PAUSE_SECONDS = env.integer("GROQ_PAUSE_SECONDS", 5, minimum=1)
 # Writes searches, titles and summaries.
 GROQ_SMALL_MODEL = env.text("GROQ_SMALL_MODEL", "openai/gpt-oss-20b")
 

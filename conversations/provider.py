@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from llm.breaker import Patience
 from llm.client import GroqClient
 
 
@@ -17,12 +18,23 @@ def rewriting() -> GroqClient | None:
     return _groq(settings.GROQ_REWRITE_SECONDS, 0)
 
 
+def out_of_service() -> dict[str, int]:
+    """Models that this process leaves alone, each with the seconds until it tries again."""
+    client = answering()
+    return client.out_of_service() if client else {}
+
+
 def _groq(timeout: int, retries: int) -> GroqClient | None:
     if not settings.GROQ_API_KEY:
         return None
-    return _client(settings.GROQ_API_KEY, settings.GROQ_BASE_URL, timeout, retries)
+    patience = Patience(settings.GROQ_FAILURES, settings.GROQ_PAUSE_SECONDS)
+    return _client(settings.GROQ_API_KEY, settings.GROQ_BASE_URL, timeout, retries, patience)
 
 
 @lru_cache(maxsize=8)
-def _client(api_key: str, base_url: str | None, timeout: int, retries: int) -> GroqClient:
-    return GroqClient(api_key, base_url=base_url, timeout=timeout, max_retries=retries)
+def _client(
+    api_key: str, base_url: str | None, timeout: int, retries: int, patience: Patience
+) -> GroqClient:
+    return GroqClient(
+        api_key, base_url=base_url, timeout=timeout, max_retries=retries, patience=patience
+    )

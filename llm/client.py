@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
@@ -15,6 +15,7 @@ import groq
 import httpx
 
 from llm import catalogue, errors, replies
+from llm.breaker import Breaker, Patience, Watch
 from llm.messages import ChatMessage, Completion, Delta, Sampling
 
 logger = logging.getLogger(__name__)
@@ -45,18 +46,27 @@ class GroqClient:
     Each call names the model that is wanted and, after it, those that may stand in for it. The next
     is asked where one is over capacity or out of service, has used up its rate limit, or is gone,
     but never once a stream has begun. Where all fail, the error is that of the wanted model.
+    A model that fails again and again is not asked for a while (see `llm.breaker`).
     """
 
     def __init__(
-        self, api_key: str, *, base_url: str | None, timeout: float, max_retries: int
+        self,
+        api_key: str,
+        *,
+        base_url: str | None,
+        timeout: float,
+        max_retries: int,
+        patience: Patience,
     ) -> None:
-        """`timeout` is in seconds, for each attempt."""
+        """`timeout` is in seconds, for each attempt; `patience` that with models that fail."""
         self._options: dict[str, Any] = {
             "api_key": api_key,
             "base_url": base_url,
             "timeout": timeout,
             "max_retries": max_retries,
         }
+        self._patience = patience
+        self._breakers: dict[str, Breaker] = {}
         # Connections belong to the event loop they were made in.
         self._by_loop: dict[asyncio.AbstractEventLoop, _Connected] = {}
         # Called when the process ends, at the latest.
@@ -75,8 +85,9 @@ class GroqClient:
 
         async def ask(model: catalogue.Model) -> Completion:
             body = _body(messages, model, max_tokens, sampling)
-            response = await sdk.post(PATH, body=body, cast_to=httpx.Response)
-            return replies.whole(response.content, model.name)
+            with self._breaker(model).watching(), _mapped_errors():
+                response = await sdk.post(PATH, body=body, cast_to=httpx.Response)
+                return replies.whole(response.content, model.name)
 
         return await _first_to_answer(models, ask)
 
@@ -94,27 +105,43 @@ class GroqClient:
         """
         sdk = await self._sdk()
 
-        async def ask(model: catalogue.Model) -> tuple[str, httpx.Response]:
+        async def ask(model: catalogue.Model) -> _Streaming:
             body = _body(messages, model, max_tokens, sampling) | {"stream": True}
-            unread = await sdk.post(
-                PATH,
-                body=body,
-                cast_to=httpx.Response,  # which is given as it is, whatever `stream_cls` says
-                stream=True,
-                stream_cls=groq.AsyncStream[object],
-            )
-            return model.name, cast(httpx.Response, unread)
+            with ExitStack() as beginning:
+                watch = beginning.enter_context(self._breaker(model).watching())
+                beginning.enter_context(_mapped_errors())
+                unread = await sdk.post(
+                    PATH,
+                    body=body,
+                    cast_to=httpx.Response,  # which is given as it is, whatever `stream_cls` says
+                    stream=True,
+                    stream_cls=groq.AsyncStream[object],
+                )
+                response = cast(httpx.Response, unread)
+                return _Streaming(model.name, response, watch, beginning.pop_all())
 
-        name, response = await _first_to_answer(models, ask)
-        async with aclosing(response):
+        stream = await _first_to_answer(models, ask)
+        async with aclosing(stream.response):
             events = replies.Events()
-            with _mapped_errors():
-                async for data in response.aiter_bytes():
+            with stream.watching:
+                async for data in stream.response.aiter_bytes():
                     if text := events.feed(data):
-                        yield Delta(text, name)
+                        stream.watch.spoke()
+                        yield Delta(text, stream.model)
                     if events.broken:
                         break
-            yield events.completion(name)
+                completion = events.completion(stream.model)
+            yield completion
+
+    def out_of_service(self) -> dict[str, int]:
+        """The models that are not asked for now, each with the seconds until it is tried again."""
+        waits = {name: breaker.retry_after for name, breaker in list(self._breakers.items())}
+        return {name: wait for name, wait in waits.items() if wait is not None}
+
+    def _breaker(self, model: catalogue.Model) -> Breaker:
+        if model.name not in self._breakers:
+            self._breakers[model.name] = Breaker(model.name, self._patience)
+        return self._breakers[model.name]
 
     async def _sdk(self) -> groq.AsyncGroq:
         loop = asyncio.get_running_loop()
@@ -125,6 +152,16 @@ class GroqClient:
             sdk = groq.AsyncGroq(http_client=await anext(kept), **self._options)
             self._by_loop[loop] = _Connected(sdk, kept)
         return self._by_loop[loop].sdk
+
+
+@dataclass(frozen=True, slots=True)
+class _Streaming:
+    """A stream that has begun, watched until `watching` is left."""
+
+    model: str
+    response: httpx.Response
+    watch: Watch
+    watching: ExitStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +224,7 @@ async def _first_to_answer(
     failures: list[errors.LLMError] = []
     for name, substitute in zip(models, [*models[1:], ""], strict=True):
         try:
-            with _mapped_errors():
-                return await ask(catalogue.find(name))
+            return await ask(catalogue.find(name))
         except OF_ONE_MODEL as error:
             failures.append(error)
             if substitute:

@@ -34,6 +34,13 @@ class Overloaded(LLMError):
     detail = "The model is overloaded or out of service: ask again in a while."
 
 
+class OutOfService(Overloaded):
+    """The model failed several times in a row and is left alone for a while: it was not asked."""
+
+    code = "model_out_of_service"
+    detail = "The model is out of service: ask again in a while."
+
+
 class UpstreamTimeout(LLMError):
     """The provider did not answer in time."""
 

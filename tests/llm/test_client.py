@@ -10,6 +10,7 @@ from email.utils import format_datetime
 import pytest
 
 from llm import errors
+from llm.breaker import Patience
 from llm.client import GroqClient
 from llm.messages import ChatMessage, Completion, Delta, Sampling, Usage
 from tests import fake_groq
@@ -27,6 +28,7 @@ def groq():
 
 def client(groq, **options):
     options = {"base_url": groq.url, "timeout": 5, "max_retries": 0, **options}
+    options.setdefault("patience", Patience(failures=0, pause=1))
     return GroqClient("gsk_test", **options)
 
 

@@ -21,6 +21,7 @@ served = get_asgi_application()
 from django.core.signals import request_started  # noqa: E402 - models exist from here on
 from django.db import DatabaseError, close_old_connections, reset_queries  # noqa: E402
 
+from botgpt.api.bodies import bounded  # noqa: E402
 from conversations import live  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
@@ -49,7 +50,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     """Requests, and the server's own start and end."""
     if scope["type"] != "lifespan":
         async with ThreadSensitiveContext(executor=next(THREADS)):
-            await served(scope, receive, send)
+            await served(scope, bounded(scope, receive), send)
         return
     await receive()
     await _begin()

@@ -110,6 +110,7 @@ MIDDLEWARE = [
     "botgpt.api.request_id.request_id_middleware",
     "botgpt.api.problems.problem_details_middleware",
     "botgpt.middleware.SecurityMiddleware",
+    "botgpt.api.bodies.body_limit_middleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "botgpt.middleware.SessionMiddleware",
     "botgpt.middleware.CommonMiddleware",
@@ -201,10 +202,16 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "worker_middleware": [ClockWatch()],
 }
 
+# --- Limits -----------------------------------------------------------------------------------
+
+MAX_BODY_BYTES = env.integer("MAX_BODY_KB", 2048, minimum=16) * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 10, minimum=1) * 1024 * 1024
+MESSAGE_CHARS = env.integer("MESSAGE_CHARS", 32_000, minimum=1)
+CONVERSATION_DOCUMENTS = env.integer("CONVERSATION_DOCUMENTS", 1_000, minimum=1)
+
 # --- Documents --------------------------------------------------------------------------------
 
-MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 10, minimum=1) * 1024 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # JSON bodies; files are limited above
 CHUNK_WORDS = env.integer("CHUNK_WORDS", 220, minimum=20)
 CHUNK_OVERLAP_WORDS = env.integer("CHUNK_OVERLAP_WORDS", 40)
 if CHUNK_OVERLAP_WORDS * 2 > CHUNK_WORDS:

@@ -22,7 +22,7 @@ from documents.serializers import (
 )
 from llm import catalogue
 
-MESSAGE_CHARS = 32_000
+MESSAGE_CHARS: int = settings.MESSAGE_CHARS
 MOST_TOKENS = 131_072
 SEED_LIMIT = 2**63
 SYSTEM_PROMPT_CHARS = 8_000

@@ -1,5 +1,7 @@
 """What can be wrong with documents and with calls sent twice, as the API tells it."""
 
+from typing import Self
+
 from rest_framework.exceptions import APIException, NotFound
 
 
@@ -8,6 +10,11 @@ class FileTooLarge(APIException):
 
     status_code = 413
     default_code = "file_too_large"
+
+    @classmethod
+    def beyond(cls, limit: int) -> Self:
+        """For a file of more than so many bytes."""
+        return cls(f"The file is larger than {limit // 1024**2} MB: split or compress it.")
 
 
 class UnsupportedFile(APIException):

@@ -17,7 +17,7 @@ from llm.retrieval import QUERY_CHARS
 Upload = UploadedFile[bytes]
 SEND_FILE = "Send the file as a multipart part named file, with a filename."
 EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
-IDS_AT_ONCE = 1_000
+IDS_AT_ONCE: int = settings.CONVERSATION_DOCUMENTS
 RESULTS_AT_ONCE = 50
 
 
@@ -104,8 +104,7 @@ class UploadSerializer(StrictSerializer):
     def validate_file(self, file: Upload) -> Upload:
         """Raises FileTooLarge."""
         if (file.size or 0) > settings.MAX_UPLOAD_BYTES:
-            limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
-            raise FileTooLarge(f"The file is larger than {limit} MB: split or compress it.")
+            raise FileTooLarge.beyond(settings.MAX_UPLOAD_BYTES)
         return file
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -215,6 +215,13 @@ class ChatSerializer(SamplingSerializer):
             raise serializers.ValidationError(text)
         return messages
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A conversation has so many documents at most, wherever they are named."""
+        if len(_file_ids(attrs)) > IDS_AT_ONCE:
+            text = f"More than {IDS_AT_ONCE} files are named: leave them out to search all."
+            raise serializers.ValidationError({"file_ids": [text]})
+        return attrs
+
     def asked(self) -> Asked:
         """The request, once it is valid."""
         fields: dict[str, Any] = dict(self.validated_data)
@@ -222,8 +229,7 @@ class ChatSerializer(SamplingSerializer):
         *before, question = (
             one for one in fields["messages"] if one["role"] in ("user", "assistant")
         )
-        named = [*(fields.get("documents") or ()), *(fields.get("file_ids") or ())]
-        named += [pk for one in fields["messages"] for pk in one["content"].file_ids]
+        named = _file_ids(fields)
         return Asked(
             question=question["content"].text,
             history=tuple(
@@ -234,7 +240,7 @@ class ChatSerializer(SamplingSerializer):
             system_prompt=_instructions(fields["messages"]),
             model=model,
             grounded=all_documents or bool(named),
-            file_ids=tuple(dict.fromkeys(named)),
+            file_ids=named,
             options=self._options(fields),
             user=fields.get("user"),
             stream=bool(fields["stream"]),
@@ -249,6 +255,13 @@ class ChatSerializer(SamplingSerializer):
         model, _ = fields["model"]
         given = {name: value for name, value in sampling.items() if value is not None}
         return given | {"model": model}
+
+
+def _file_ids(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The files that a request names, each once."""
+    named = [*(fields.get("documents") or ()), *(fields.get("file_ids") or ())]
+    named += [pk for one in fields["messages"] for pk in one["content"].file_ids]
+    return tuple(dict.fromkeys(named))
 
 
 def _instructions(messages: list[dict[str, Any]]) -> str:

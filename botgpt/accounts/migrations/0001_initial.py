@@ -179,6 +179,8 @@ class Migration(migrations.Migration):
                                 ("documents:read", "list, search and download documents"),
                                 ("documents:write", "upload, reprocess and delete documents"),
                                 ("usage:read", "read usage and budgets"),
+                                ("users:read", "download all data of a user"),
+                                ("users:write", "forget users"),
                             ],
                             max_length=40,
                         ),

@@ -204,6 +204,11 @@ PROCRASTINATE_WORKER_DEFAULTS = {
 
 # --- Limits -----------------------------------------------------------------------------------
 
+# Open access is for one's own machine.
+KEY_REQUESTS_A_MINUTE = env.integer("KEY_REQUESTS_A_MINUTE", 0 if OPEN_ACCESS else 60_000)
+USER_REQUESTS_A_MINUTE = env.integer("USER_REQUESTS_A_MINUTE", 0 if OPEN_ACCESS else 6_000)
+USER_UPLOADS_A_DAY = env.integer("USER_UPLOADS_A_DAY", 0 if OPEN_ACCESS else 1_000)
+USER_STORED_BYTES = env.integer("USER_STORED_MB", 0 if OPEN_ACCESS else 10_240) * 1024**2
 MAX_BODY_BYTES = env.integer("MAX_BODY_KB", 2048, minimum=16) * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_MB", 10, minimum=1) * 1024 * 1024
@@ -275,6 +280,7 @@ REST_FRAMEWORK = {
         "botgpt.accounts.authentication.IsCaller",
         "botgpt.accounts.scopes.HasScope",
     ],
+    "DEFAULT_THROTTLE_CLASSES": ["botgpt.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["botgpt.api.parsers.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "botgpt.api.pagination.PageAndLimit",

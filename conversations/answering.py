@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import budgets, exceptions, live, provider
@@ -50,8 +51,24 @@ class Answering(Scoped, AsyncAPIView):
     """
 
     resource = "conversations"
+    # Whether the call was counted to its key and user: it may be admitted more than once.
+    is_counted = False
     # The answer under way; None where there is no turn, or an earlier call has begun it.
     live_answer: LiveAnswer | None = None
+
+    def check_throttles(self, request: Request) -> None:
+        """Raises what the throttles do, the first time."""
+        if not self.is_counted:
+            self.is_counted = True
+            super().check_throttles(request)
+
+    def counted_user(self) -> UUID | None:
+        """Where nobody is named, the user of the conversation that the call is about."""
+        named = super().counted_user()
+        if named is None and "pk" in self.kwargs:
+            users = Conversation.objects.filter(pk=self.kwargs["pk"]).values_list("user_id")
+            return next((pk for (pk,) in users), None)
+        return named
 
     async def handle(self) -> Any:
         """What the handler returns, once the documents are read. A turn is answered from now on."""

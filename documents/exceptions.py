@@ -1,5 +1,6 @@
 """What can be wrong with documents and with calls sent twice, as the API tells it."""
 
+from datetime import UTC, datetime
 from typing import Self
 
 from rest_framework.exceptions import APIException, NotFound
@@ -15,6 +16,29 @@ class FileTooLarge(APIException):
     def beyond(cls, limit: int) -> Self:
         """For a file of more than so many bytes."""
         return cls(f"The file is larger than {limit // 1024**2} MB: split or compress it.")
+
+
+class TooManyUploads(APIException):
+    """The user has uploaded as many documents as a day allows; `wait` is in seconds."""
+
+    status_code = 429
+    default_code = "upload_limit_exceeded"
+
+    def __init__(self, limit: int, resets_at: datetime) -> None:
+        """`resets_at` is when the next day begins."""
+        told = f"{resets_at:%Y-%m-%dT%H:%M:%SZ}"
+        super().__init__(
+            f"This user may upload {limit:,} documents a day. The next day begins at {told}."
+        )
+        self.wait = (resets_at - datetime.now(UTC)).total_seconds()
+        self.extra = {"resets_at": told}
+
+
+class StorageFull(APIException):
+    """The user's documents would take more than they may."""
+
+    status_code = 413
+    default_code = "storage_full"
 
 
 class UnsupportedFile(APIException):

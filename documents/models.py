@@ -19,6 +19,7 @@ from documents import admin_log
 from documents.extraction.text import clean
 from documents.idempotency import IdempotentCall as IdempotentCall
 from documents.ownership import OwnedQuerySet
+from documents.rates import Rate as Rate
 
 NAME_CHARS = 255
 HASH_BLOCK = 1024 * 1024

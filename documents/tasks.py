@@ -14,6 +14,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Status
 
+from documents import rates
 from documents.idempotency import FORGOTTEN_AT_ONCE
 from documents.ingestion import ingest
 from documents.models import Document, DocumentQuerySet, IdempotentCall
@@ -118,6 +119,13 @@ async def requeue_stalled(timestamp: int) -> None:
         await app.connector.execute_query_async(TELL_WORKERS, job_id=job.id)
     if lost := await sync_to_async(_without_job().fail)("internal_error", INTERNAL_ERROR):
         logger.error("documents without a job failed", extra={"documents": lost})
+
+
+@app.periodic(cron="0 * * * *")
+@app.task(queue="documents", queueing_lock="forget_rates")
+def forget_rates(timestamp: int) -> None:
+    """Removes what was counted of minutes and days that are long over."""
+    rates.forget_old()
 
 
 @app.periodic(cron="*/10 * * * *")

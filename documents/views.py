@@ -1,5 +1,6 @@
 """The documents' part of the API."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,7 @@ from documents.serializers import (
     find_documents,
 )
 from documents.tasks import defer_ingestion
+from documents.uploads import accept
 from llm.retrieval import Query
 
 USER_ID = OpenApiParameter(
@@ -89,6 +91,23 @@ class Scoped(Repeatable):
         scope: UUID | None = self.caller.scope(query.validated_data.get("user_id"))
         return scope
 
+    def counted_user(self) -> UUID | None:
+        """The id of the user whose requests this one counts to: the key's owner, or who is named.
+
+        None where nobody is.
+        """
+        if self.caller.owner is not None:
+            owner_id: UUID = self.caller.owner.pk
+            return owner_id
+        body = self.request.data if self.request.method == "POST" else None
+        named = self.request.query_params.get("user_id")
+        if named is None and isinstance(body, Mapping):
+            named = body.get("user_id")
+        try:
+            return UUID(named) if isinstance(named, str) else None
+        except ValueError:
+            return None
+
 
 @extend_schema_view(
     get=extend_schema(
@@ -127,7 +146,7 @@ class DocumentList(Scoped, generics.ListAPIView[Document]):
         upload.is_valid(raise_exception=True)
         file, kind = upload.validated_data["file"], upload.validated_data["kind"]
         user = self.caller.creating_for(upload.validated_data.get("user_id"))
-        document, created = Document.objects.keep(user, file.name, kind, file, defer_ingestion)
+        document, created = Document.objects.keep(user, file.name, kind, file, accept)
         code = status.HTTP_201_CREATED if created else status.HTTP_200_OK
         headers = {"Location": f"{request.path}/{document.pk}"}
         return Response(DocumentSerializer(document).data, code, headers=headers)

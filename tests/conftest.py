@@ -23,6 +23,9 @@ def _settings(settings, tmp_path):
     settings.GROQ_API_KEY = ""
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.DOCUMENT_WAIT_SECONDS = 0
+    for limit in ("KEY_REQUESTS_A_MINUTE", "USER_REQUESTS_A_MINUTE"):
+        setattr(settings, limit, 0)
+    settings.USER_UPLOADS_A_DAY = settings.USER_STORED_BYTES = 0
     # Tests count queries: no sign of life comes in between.
     live._last_sign[live.process_id()] = time.monotonic()
 

@@ -52,6 +52,11 @@ class Caller:
         kind, pk = self.actor.kind.value, self.actor.id
         return f"{kind}:{pk}" if pk else kind
 
+    @property
+    def is_staff(self) -> bool:
+        """Somebody who is signed in to the admin."""
+        return self.identity.startswith("staff:")
+
     def acting_for(self, user_id: UUID) -> User:
         """The user to act for, made on first use. Raises NotFound for another's key."""
         if self.owner is None:

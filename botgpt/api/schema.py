@@ -28,7 +28,7 @@ PROBLEM = {
         "resets_at": {
             "type": "string",
             "format": "date-time",
-            "description": "When a budget that is used up begins anew.",
+            "description": "When a budget, or a limit, that is used up begins anew.",
         },
         "scope": {
             "type": "string",

@@ -1,6 +1,6 @@
 """What the calls of OpenAI's API have in common: whose they are, and how errors are told."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -52,6 +52,12 @@ class OpenAIView(Scoped):
     def user_scope(self) -> UUID:
         """The id of that user."""
         return self.user_id()
+
+    def counted_user(self) -> UUID:
+        """That user; of a question the one whom its body names."""
+        body = self.request.data if self.request.method == "POST" else None
+        named = body.get("user") if isinstance(body, Mapping) else None
+        return self.user_id(named if isinstance(named, str) else None)
 
     def user_id(self, named: str | None = None) -> UUID:
         """The key's owner; else a header's user, else `named` if that is a UUID, else a fixed one.

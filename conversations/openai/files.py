@@ -18,7 +18,7 @@ from conversations.openai.errors import UnknownFile
 from conversations.openai.shapes import file_body
 from documents.models import Document
 from documents.serializers import DocumentSerializer, IdField, UploadSerializer
-from documents.tasks import defer_ingestion
+from documents.uploads import accept
 from documents.views import DocumentFile
 
 FILES_AT_ONCE = 1_000
@@ -114,7 +114,7 @@ class FileList(OfFiles):
         upload.is_valid(raise_exception=True)
         file, kind = upload.validated_data["file"], upload.validated_data["kind"]
         user = self.caller.creating_for(self.user_scope())
-        document, _ = Document.objects.keep(user, file.name, kind, file, defer_ingestion)
+        document, _ = Document.objects.keep(user, file.name, kind, file, accept)
         return Response(file_body(document))
 
 

@@ -1,7 +1,10 @@
-"""What is too long, over real sockets: bodies before they are read, or while they are; fields."""
+"""What is too long or too much, over real sockets and two web processes."""
 
 import json
 import socket
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
@@ -10,6 +13,7 @@ import pytest
 from tests.launch.test_launch import free_port, served
 
 MB = 1024 * 1024
+REQUESTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +21,8 @@ def port(tmp_path_factory):
     port = free_port()
     bytes_at_most = {"MAX_UPLOAD_MB": 1, "MAX_BODY_KB": 64}
     fields = {"MESSAGE_CHARS": 100, "CONVERSATION_DOCUMENTS": 2}
-    with served(tmp_path_factory.mktemp("bodies"), port, **bytes_at_most, **fields):
+    rate = {"WEB_WORKERS": 2, "USER_REQUESTS_A_MINUTE": REQUESTS}
+    with served(tmp_path_factory.mktemp("limits"), port, **bytes_at_most, **fields, **rate):
         yield port
 
 
@@ -127,3 +132,21 @@ def test_questions_and_lists_of_documents_are_as_long_as_is_set(http):
     body = {"model": "openai/gpt-oss-20b", "messages": [asked]}
     named = http.post("/openai/v1/chat/completions", json=body)
     assert (named.status_code, named.json()["error"]["param"]) == (400, "file_ids")
+
+
+def test_of_eight_requests_at_once_just_as_many_pass_as_the_limit(port):
+    body = {"user_id": str(uuid4()), "first_message": "Hi"}
+    if time.time() % 60 > 50:
+        time.sleep(60 - time.time() % 60)
+
+    def ask(_):
+        address = f"http://127.0.0.1:{port}/api/v1/conversations"
+        return httpx.post(address, json=body, timeout=30)
+
+    with ThreadPoolExecutor(8) as threads:
+        responses = list(threads.map(ask, range(8)))
+
+    assert Counter(one.status_code for one in responses) == {201: REQUESTS, 429: 8 - REQUESTS}
+    refused = next(one for one in responses if one.status_code == 429)
+    assert refused.json()["code"] == "rate_limit_exceeded"
+    assert 0 < int(refused.headers["Retry-After"]) <= 60

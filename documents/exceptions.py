@@ -34,11 +34,11 @@ class TooManyUploads(APIException):
         self.extra = {"resets_at": told}
 
 
-class StorageFull(APIException):
+class UserStorageFull(APIException):
     """The user's documents would take more than they may."""
 
     status_code = 413
-    default_code = "storage_full"
+    default_code = "user_storage_full"
 
 
 class UnsupportedFile(APIException):

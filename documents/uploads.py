@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import Sum
 
 from documents import rates
-from documents.exceptions import StorageFull, TooManyUploads
+from documents.exceptions import TooManyUploads, UserStorageFull
 from documents.models import Document
 from documents.tasks import defer_ingestion
 
@@ -12,7 +12,7 @@ from documents.tasks import defer_ingestion
 def accept(document: Document) -> None:
     """Queues the reading of a new document, within the transaction that keeps it.
 
-    Raises TooManyUploads or StorageFull where its user has gone beyond a limit.
+    Raises TooManyUploads or UserStorageFull where its user has gone beyond a limit.
     """
     most_a_day, most_bytes = settings.USER_UPLOADS_A_DAY, settings.USER_STORED_BYTES
     if most_a_day or most_bytes:
@@ -23,7 +23,7 @@ def accept(document: Document) -> None:
         theirs = Document.objects.filter(user=document.user_id)
         stored: int = theirs.aggregate(bytes=Sum("size"))["bytes"]
         if most_bytes and stored > most_bytes:
-            raise StorageFull(
+            raise UserStorageFull(
                 f"This user's documents may take {most_bytes:,} bytes, and with this file of "
                 f"{document.size:,} they would take {stored:,}: delete some first."
             )

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
@@ -19,7 +18,7 @@ from botgpt.accounts.models import APIKey, Budgeted, User
 from botgpt.accounts.scopes import Scope, every_scope
 from botgpt.accounts.tasks import defer_forgetting
 from conversations.budgets import spent
-from conversations.models import Actor, AuditEntry, Conversation
+from conversations.models import Actor, Conversation
 from documents.models import Document
 
 NO_BUDGET = "Empty means no limit. Days and months are UTC."

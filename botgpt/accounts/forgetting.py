@@ -79,9 +79,7 @@ def shut_out(user: User) -> None:
     user.api_keys.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 
-def forget(
-    user: User, progress: Progress = lambda _: None, *, actor: Actor = SYSTEM
-) -> None:
+def forget(user: User, progress: Progress = lambda _: None, *, actor: Actor = SYSTEM) -> None:
     """Deletes all there is of a user, and makes their usage nobody's.
 
     The audit trail keeps that `actor` deleted the conversations, but no longer whose they were.
@@ -131,9 +129,7 @@ def _end_sessions(user: User) -> None:
     Session.objects.filter(pk__in=theirs).delete()
 
 
-def _remove(
-    user: User, keys: Collection[UUID], callers: Collection[str], actor: Actor
-) -> None:
+def _remove(user: User, keys: Collection[UUID], callers: Collection[str], actor: Actor) -> None:
     """The user, with what was begun for them meanwhile; in one transaction."""
     with transaction.atomic():
         # Whoever is saving something of the user waits for the end of this, and is refused then.

@@ -64,7 +64,7 @@ def test_a_users_files_take_so_many_bytes(api, user, settings):
     settings.USER_STORED_BYTES = 100
     pk = send(api, user, b"x" * 60).json()["id"]
 
-    problem = assert_problem(send(api, user, b"y" * 41), 413, "storage_full")
+    problem = assert_problem(send(api, user, b"y" * 41), 413, "user_storage_full")
 
     assert "may take 100 bytes" in problem["detail"]
     assert "with this file of 41 they would take 101" in problem["detail"]

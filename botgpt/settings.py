@@ -110,6 +110,7 @@ MIDDLEWARE = [
     "botgpt.api.request_id.request_id_middleware",
     "botgpt.api.problems.problem_details_middleware",
     "botgpt.middleware.SecurityMiddleware",
+    "botgpt.middleware.PolicyMiddleware",
     "botgpt.api.bodies.body_limit_middleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "botgpt.middleware.SessionMiddleware",
@@ -180,6 +181,7 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
 
 MEDIA_ROOT = DATA_DIR / "files"
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "botgpt" / "static"]
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))
 # Without `collectstatic` (on a developer's machine) files come from the packages themselves.
 SERVESTATIC_USE_FINDERS = not STATIC_ROOT.is_dir()
@@ -307,7 +309,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "tryItOutEnabled": True},
-    "REDOC_UI_SETTINGS": {"disableSearch": False},
+    "REDOC_UI_SETTINGS": {},  # any would be a script inside the page
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "DocumentStatus": "documents.models.Document.Status",

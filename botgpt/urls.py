@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import (
     SpectacularJSONAPIView,
     SpectacularRedocView,
-    SpectacularSwaggerView,
+    SpectacularSwaggerSplitView,
 )
 
 from botgpt import health
@@ -21,7 +21,7 @@ urlpatterns = [
     path("api/v1/", include("botgpt.accounts.urls")),
     path("openai/v1/", include("conversations.openai.urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(**READ_ONLY), name="openapi"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi", **READ_ONLY), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi", **READ_ONLY), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

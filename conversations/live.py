@@ -1,9 +1,9 @@
 """Answers under way in this process: each goes on by itself, whoever listens or leaves.
 
-The model's words are read joined: the first at once, and after each reading comes a pause that grows
-with the number of answers, because reading and sending cost more than waiting. Every so often the
-words of all answers together are saved in one statement, which brings back the wish to stop any of
-them.
+The model's words are read joined: the first at once, and after each reading comes a pause that
+grows with the number of answers, because reading and sending cost more than waiting. Every so often
+the words of all answers together are saved in one statement, which brings back the wish to stop any
+of them.
 """
 
 import asyncio

@@ -58,6 +58,9 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
         ("Text", {"fields": ("first_chunks",)}),
     )
 
+    class Media:
+        css: ClassVar = {"all": ["documents/document.css"]}
+
     def get_urls(self) -> list[URLPattern]:
         """With the search playground."""
         view = self.admin_site.admin_view(playground)
@@ -131,10 +134,7 @@ class DocumentAdmin(ReadOnly, admin.ModelAdmin[Document]):
             (chunk.ordinal, _pages(chunk), chunk.text)
             for chunk in document.chunks.order_by("ordinal")[:CHUNKS_SHOWN]
         ]
-        row = (
-            "<details><summary>chunk {}, {}</summary>"
-            '<div style="white-space:pre-wrap; margin:.5rem 0 1rem">{}</div></details>'
-        )
+        row = '<details><summary>chunk {}, {}</summary><div class="chunk">{}</div></details>'
         address = reverse("admin:documents_chunk_changelist")
         link = format_html(
             '<a href="{}?document__id__exact={}">all {} chunks</a>',

@@ -1,9 +1,11 @@
 """GET /documents, and one document: its chunks, its file, its end."""
 
+import re
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.core.files.base import ContentFile
 
 from documents.models import Chunk, Document, Posting
 from tests.factories import TEXT, assert_problem, get, make_conversation, make_document, make_user
@@ -84,6 +86,37 @@ def test_the_file_comes_back_as_a_download(api, user_id):
     assert b"".join(response.streaming_content) == TEXT.encode()
     assert response.headers["Content-Disposition"] == 'attachment; filename="museum.txt"'
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert response.headers["Content-Type"] == "text/plain"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/documents/{}/file", "/openai/v1/files/{}/content"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.html", 'attachment; filename="a.html"'),
+        ('a";x=".html', 'attachment; filename="a\\";x=\\".html"'),
+        ("a\r\nSet-Cookie: x=1.svg", 'attachment; filename="a Set-Cookie: x=1.svg"'),
+        ("../../etc/passwd", 'attachment; filename="passwd"'),
+        ("..\\..\\boot.ini", 'attachment; filename="boot.ini"'),
+        ("hours\u202efdp.exe", 'attachment; filename="hoursfdp.exe"'),
+        ("Öffnung.txt", "attachment; filename*=utf-8''%C3%96ffnung.txt"),
+    ],
+)
+def test_a_file_is_never_more_than_a_download(api, user_id, path, name, told):
+    page = b"<!doctype html><script>alert(1)</script>"
+    file = ContentFile(page)
+    kept, _ = Document.objects.keep(make_user(user_id), name, "txt", file, lambda _: None)
+
+    whose = str(user_id)
+    response = api.get(path.format(kept.pk), {"user_id": whose}, headers={"X-User-ID": whose})
+
+    assert b"".join(response.streaming_content) == page
+    assert response.headers["Content-Disposition"] == told
+    assert response.headers["Content-Type"] == "text/plain"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert re.fullmatch(r"documents/[0-9a-f]{2}/[0-9a-f]{32}\.txt", kept.file.name)
 
 
 def test_deleting_leaves_nothing_behind(api, user_id, django_capture_on_commit_callbacks):

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conversations.models import Conversation
+from conversations import markdown
+from conversations.models import Conversation, Message
 from conversations.models.tree import in_reading_order
 
 MESSAGES_SHOWN = 200
+# Branches of branches are set in no further than this.
+LEVELS_SHOWN = 6
 # The parts of a prompt, in the order in which it holds them.
 SECTIONS = ("system", "summary", "history", "passages", "question")
 
@@ -20,6 +23,9 @@ def of(conversation: Any) -> dict[str, Any]:
         message.branch = next((number for number, pk in places if pk == message.pk), 1)
         message.others = [(number, pk) for number, pk in places if pk != message.pk]
         message.options = list(_options(message))
+        # Models write Markdown; what people type is shown as they typed it.
+        if message.role == Message.Role.ASSISTANT:
+            message.html = markdown.as_html(message.content)
         message.sections = [
             (name, message.context[name]) for name in SECTIONS if name in message.context
         ]
@@ -44,7 +50,7 @@ def _every_branch(conversation: Conversation) -> tuple[list[Any], int]:
     last = places[-MESSAGES_SHOWN:]
     found = _with_everything(conversation).in_bulk([place.id for place in last])
     for place in last:
-        found[place.id].level = place.level
+        found[place.id].level = min(place.level, LEVELS_SHOWN)
     return [found[place.id] for place in last], len(places)
 
 

@@ -67,7 +67,7 @@ def test_every_branch_is_shown_whole_when_asked(admin_client, conversation):
     assert "of 2, shown" in shown[str(former.pk)]
     assert "of 2, shown" not in shown[str(newer.pk)]
     assert f'<a href="#message-{newer.pk}">2</a>' in html
-    levels = re.findall(r'<article id="message-[\w-]+" class="[\w ]+"( style="--level: 1")?>', html)
+    levels = re.findall(r'<article id="message-[\w-]+" class="message [\w ]+?( level-1)?">', html)
     assert [bool(level) for level in levels] == [False, True, True, True, True]
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm import fence
 from llm.catalogue import EXTRACTIVE
 from llm.messages import ChatMessage, Completion, Delta, Usage
 from llm.passages import Passage
@@ -16,8 +17,9 @@ QUOTED_PASSAGES = 3
 DOUBT = "The documents do not seem to answer this."
 REFUSED_BELOW = 0.2
 DOUBTED_BELOW = 0.34
-OWN_MARK = re.compile(r"\[(\d[\d\s,]*)\]")
 QUOTE_CHARS = 420
+# What makes Markdown an image, a link, the address of one, or HTML.
+ACTIVE = re.compile(r"(?<=!)(?=\[)|(?<=\])(?=[(:])|(?<!\\)(\\*)(?=<[A-Za-z/!?])")
 # A quote is a run of at most this many segments; a table row and its neighbours, or a sentence.
 QUOTE_SEGMENTS = 5
 
@@ -68,7 +70,8 @@ def answer(question: str, passages: Sequence[Passage]) -> str:
         text = _quoted(passage.text[span.start : span.end])
         page, _ = passage.page_at(span.start)
         # Chunks overlap: the same words are quoted once.
-        parts.setdefault(text, f"> {text}\n\n[{number}] {passage.document_name}, page {page}")
+        name = _quoted(passage.document_name)
+        parts.setdefault(text, f"> {text}\n\n[{number}] {name}, page {page}")
     lead = f"{DOUBT} The closest passages:" if fit < DOUBTED_BELOW else "The documents say:"
     return f"{lead}\n\n" + "\n\n".join(list(parts.values())[:QUOTED_PASSAGES])
 
@@ -87,8 +90,9 @@ def coverage(question: str, passages: Sequence[Passage]) -> float:
 
 
 def _quoted(text: str) -> str:
-    """On one line of Markdown; a [3] of the document's own is shown as such and is no mark."""
-    return OWN_MARK.sub(r"\\[\1\\]", " ".join(text.split()))
+    """On one line of Markdown that only shows it: no image or link of the text's own, no mark."""
+    line = " ".join(fence.visible(text).split())
+    return ACTIVE.sub(lambda found: 2 * (found[1] or "") + "\\", fence.unnumbered(line))
 
 
 def quote(question: str, passage: Passage, among: Sequence[Passage]) -> Span:

@@ -111,7 +111,7 @@ def test_a_later_summary_takes_up_the_former(api, conversation, groq):
 
     fold()
 
-    assert f"Summary so far:\n{SUMMARY}" in prompt(groq)[-1]["content"]
+    assert f"Summary so far: {SUMMARY}" in prompt(groq)[-1]["content"]
     assert "Question 0:" not in prompt(groq)[-1]["content"].partition("Messages:")[2][:20]
     conversation.refresh_from_db()
     second = Message.objects.get(pk=conversation.summarised_through)

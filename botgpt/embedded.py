@@ -45,6 +45,9 @@ SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "512MB",
+    # The log would tell failed statements and rows, with the texts in them.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 
 

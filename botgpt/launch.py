@@ -217,7 +217,7 @@ def _commands(address: Address, workers: int) -> dict[str, list[str]]:
         address.bind,
     ]
     web += ["--graceful-timeout", str(GRACE_SECONDS - 2), "--log-level", "warning"]
-    web += ["--no-control-socket"]
+    web += ["--no-control-socket", "--logger-class", "botgpt.worker.Log"]
     worker = [sys.executable, str(ROOT / "manage.py"), "procrastinate", "worker"]
     worker += ["--shutdown-graceful-timeout", str(GRACE_SECONDS - 2)]
     return {"web": web, "worker": worker}

@@ -1,8 +1,22 @@
-"""The web worker: gunicorn's own for ASGI, with two things that it leaves to us."""
+"""The web worker: gunicorn's own for ASGI, with two things that it leaves to us; and its log."""
 
 import asyncio
+from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
+
+from botgpt.api.logs import LineFormatter
+
+
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's, in lines like ours: what an error says stays out of it."""
+
+    def setup(self, cfg: Any) -> None:
+        """Also called when gunicorn reloads."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(LineFormatter())
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]

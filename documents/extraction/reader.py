@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     """Read as the arguments say; 0 also when the answer is a known failure."""
     kind, path, memory_bytes, cpu_seconds, max_chars, max_pages = arguments
     _limit_resources(int(memory_bytes), float(cpu_seconds))
-    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    _keep_quiet()
     try:
         if kind == "pdf":
             bookmarks, texts = _open_pdf(Path(path), int(max_pages))
@@ -80,6 +80,12 @@ def _limit_resources(memory_bytes: int, cpu_seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _keep_quiet() -> None:
+    """What is written to stderr gets into a log; warnings and errors may quote the document."""
+    logging.disable()
+    sys.excepthook = lambda kind, *_: print(kind.__name__, file=sys.stderr)
 
 
 def _send(**line: object) -> None:

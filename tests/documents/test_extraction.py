@@ -417,6 +417,15 @@ def test_the_last_line_of_stderr_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     assert refusal(text_file(tmp_path, b"text"), "txt").log == "the last line"
 
 
+def test_the_reader_quotes_no_document_on_stderr() -> None:
+    code = "import logging; from documents.extraction import reader; reader._keep_quiet();"
+    code += "logging.getLogger('pypdf').error('b(secret)'); raise ValueError('secret')"
+
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+    assert ran.stderr == "ValueError\n"
+
+
 def test_the_reader_sees_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", "secret")
     monkeypatch.setenv("DATABASE_URL", "postgres://user:secret@host/db")

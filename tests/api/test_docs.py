@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from documents.models import Document
-from tests.factories import assert_problem, make_pending, make_user
+from tests.factories import assert_problem, call, make_pending, make_user
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -58,6 +58,14 @@ def test_every_answer_says_that_nothing_of_others_may_run(client, path):
 
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "frame-ancestors 'none'" in policy
+
+
+def test_the_policy_is_told_by_an_async_server_too(api, settings):
+    settings.OPEN_ACCESS = True
+
+    response = call(api, "GET", "/models")
+
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])

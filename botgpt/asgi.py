@@ -18,13 +18,34 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "botgpt.settings")
 
 served = get_asgi_application()
 
-from django.core.signals import request_started  # noqa: E402 - models exist from here on
+from django.core.handlers.asgi import ASGIRequest  # noqa: E402 - models exist from here on
+from django.core.signals import request_started  # noqa: E402
 from django.db import DatabaseError, close_old_connections, reset_queries  # noqa: E402
+from django.utils.http import parse_header_parameters  # noqa: E402
 
 from botgpt.api.bodies import bounded  # noqa: E402
 from conversations import live  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
+
+
+class Request(ASGIRequest):
+    """A request in UTF-8, whatever its Content-Type says.
+
+    Django would let any codec of Python's read it, `zlib` too, and fail where that is none for
+    text: before there is a request that could be answered.
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            kind, parameters = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        except ValueError:  # of an encoding that there is not
+            kind, parameters, meta["CONTENT_TYPE"] = "", {}, ""
+        parameters.pop("charset", None)
+        self.content_type, self.content_params = kind, parameters
+
+
+served.request_class = Request
 
 logger = logging.getLogger("botgpt.web")
 

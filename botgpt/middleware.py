@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware as Authentication
 from django.contrib.messages.middleware import MessageMiddleware as Messages
 from django.contrib.sessions.middleware import SessionMiddleware as Session
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware as XFrameOptions
@@ -93,6 +94,12 @@ class PolicyMiddleware(Inline):
 class CommonMiddleware(Inline, Common):
     """Lengths of bodies."""
 
+    def process_request(self, request: HttpRequest) -> Any:
+        """The admin would ask the database for a NUL, which it cannot hold. Raises BadRequest."""
+        if request.path.startswith("/admin") and "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("A NUL in the address.")
+        return super().process_request(request)
+
 
 class XFrameOptionsMiddleware(Inline, XFrameOptions):
     """No page of ours is framed."""
@@ -100,6 +107,12 @@ class XFrameOptionsMiddleware(Inline, XFrameOptions):
 
 class SessionMiddleware(ForBrowsers, Session):
     """Sessions of staff."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """A key that is none of ours is none: PostgreSQL could not look up a NUL."""
+        if not request.COOKIES.get(settings.SESSION_COOKIE_NAME, "").isalnum():
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        super().process_request(request)
 
 
 class AuthenticationMiddleware(ForBrowsers, Authentication):

@@ -284,6 +284,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_THROTTLE_CLASSES": ["botgpt.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "botgpt.api.negotiation.Negotiation",
     "DEFAULT_PARSER_CLASSES": ["botgpt.api.parsers.BoundedJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "botgpt.api.pagination.PageAndLimit",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -324,6 +325,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "botgpt.api.schema.add_problem_responses",
         "botgpt.api.schema.add_idempotency_key",
+        "botgpt.api.schema.add_links",
     ],
 }
 

@@ -13,6 +13,7 @@ from documents.serializers import (
     IdField,
     StrictSerializer,
     TextField,
+    WholeNumberField,
 )
 from llm.context import Reason
 from llm.ranking import Outcome
@@ -211,11 +212,11 @@ class TraceSerializer(serializers.ModelSerializer[Retrieval]):
 class ReplaySerializer(StrictSerializer):
     """How to search anew; what is left out is as it was."""
 
-    limit = serializers.IntegerField(required=False, min_value=1, max_value=MOST_PASSAGES)
+    limit = WholeNumberField(required=False, min_value=1, max_value=MOST_PASSAGES)
     query_rewriting = serializers.ChoiceField(REPLAYED, required=False)
     document_ids = DocumentIdsField(
         required=False,
-        allow_empty=False,
+        min_length=1,
         help_text="Documents of the same user; else those of the conversation.",
     )
 
@@ -273,7 +274,7 @@ class NewFeedbackSerializer(StrictSerializer):
     rating = serializers.ChoiceField(Feedback.Rating.choices)
     comment = TextField(default="", allow_blank=True, max_length=COMMENT_CHARS)
     document_id = IdField(default=None, allow_null=True)
-    page = serializers.IntegerField(default=None, allow_null=True, min_value=1)
+    page = WholeNumberField(default=None, allow_null=True, min_value=1)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A page is one of a document."""

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
@@ -218,7 +217,7 @@ class MessageStream(OfAnswering):
             + examples.STREAMED
         ),
         parameters=[USER_ID, LAST_EVENT_ID],
-        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+        responses={(200, "text/event-stream"): examples.EVENT},
         examples=[examples.EVENTS],
     )
     async def get(self, request: Request, pk: UUID, message_id: UUID) -> HttpResponseBase:

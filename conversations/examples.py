@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample
 from rest_framework.serializers import BaseSerializer
 
@@ -13,6 +12,27 @@ STREAMED = (
     "With `stream: true`, or `Accept: text/event-stream`, the answer comes as server-sent events: "
     "`message.created`, `retrieval`, any number of `delta`, then `message.completed` or `error`."
 )
+
+# OpenAPI 3.1 has no word for a stream: this is each event of one.
+EVENT = {
+    "type": "object",
+    "description": "One event of the stream. Its `data` is JSON.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "For `Last-Event-ID`."},
+        "event": {
+            "type": "string",
+            "enum": ["message.created", "retrieval", "delta", "message.completed", "error"],
+        },
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
+
+def whole_list(example: dict[str, Any]) -> dict[str, Any]:
+    """A list of one, all on one page."""
+    return {"count": 1, "next": None, "previous": None, "results": [example]}
+
 
 _NO_SAMPLING: dict[str, Any] = {
     "temperature": None,
@@ -344,27 +364,31 @@ USAGE = OpenApiExample(
 )
 BUDGET = OpenApiExample(
     "Daily budget",
-    value={
-        "whose": "user",
-        "id": EXAMPLE_USER_ID,
-        "period": "day",
-        "tokens": {"limit": 50000, "spent": 20350, "remaining": 29650},
-        "usd": None,
-        "resets_at": "2026-11-25T00:00:00Z",
-    },
+    value=whole_list(
+        {
+            "whose": "user",
+            "id": EXAMPLE_USER_ID,
+            "period": "day",
+            "tokens": {"limit": 50000, "spent": 20350, "remaining": 29650},
+            "usd": None,
+            "resets_at": "2026-11-25T00:00:00Z",
+        }
+    ),
     response_only=True,
 )
 MODEL = OpenApiExample(
     "Model",
-    value={
-        "name": "llama-3.3-70b-versatile",
-        "aliases": ["llama-3.1-70b-versatile"],
-        "default": True,
-        "context_window": 131072,
-        "max_output": 32768,
-        "prompt_price": "0.5900",
-        "completion_price": "0.7900",
-    },
+    value=whole_list(
+        {
+            "name": "llama-3.3-70b-versatile",
+            "aliases": ["llama-3.1-70b-versatile"],
+            "default": True,
+            "context_window": 131072,
+            "max_output": 32768,
+            "prompt_price": "0.5900",
+            "completion_price": "0.7900",
+        }
+    ),
     response_only=True,
 )
 
@@ -374,5 +398,5 @@ def answered(serializer: type[BaseSerializer[Any]]) -> dict[Any, Any]:
     return {
         (201, "application/json"): serializer,
         # It is 200. As a range it comes after 201, so that a call tried out asks for JSON.
-        ("2XX", "text/event-stream"): OpenApiTypes.STR,
+        ("2XX", "text/event-stream"): EVENT,
     }

@@ -11,10 +11,16 @@ from rest_framework.response import Response
 from conversations import examples
 from conversations.models import AuditEntry, Conversation
 from conversations.models.match import MOST_CONVERSATIONS, MOST_MATCHES, Match, Words
-from conversations.search_serializers import ConversationSearchSerializer, MatchSerializer
+from conversations.search_serializers import (
+    QUERY_CHARS,
+    ConversationSearchSerializer,
+    MatchSerializer,
+)
 from conversations.snippets import snippet
 from conversations.views import BRANCHES
 from documents.views import USER_ID, Scoped
+
+QUERY = {"type": "string", "maxLength": QUERY_CHARS, "pattern": r"\S"}
 
 
 class ConversationSearch(Scoped, generics.GenericAPIView[Any]):
@@ -34,7 +40,7 @@ class ConversationSearch(Scoped, generics.GenericAPIView[Any]):
         ),
         parameters=[
             USER_ID,
-            OpenApiParameter("query", str, required=True, description="The words."),
+            OpenApiParameter("query", QUERY, required=True, description="The words."),
             BRANCHES,
             OpenApiParameter("archived", bool, description="In the archived ones."),
         ],

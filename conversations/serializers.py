@@ -15,15 +15,18 @@ from conversations.answer_serializers import (
 from conversations.models import Conversation, Message
 from documents.serializers import (
     DocumentIdsField,
+    FlagField,
     StrictSerializer,
     TextField,
     UserIdField,
+    WholeNumberField,
     find_documents,
 )
 from llm import catalogue
 
 MESSAGE_CHARS: int = settings.MESSAGE_CHARS
 MOST_TOKENS = 131_072
+MOST_STOPS, STOP_CHARS = 4, 200
 SEED_LIMIT = 2**63
 SYSTEM_PROMPT_CHARS = 8_000
 # How many of a conversation's newest messages come with it; all are at its `messages`.
@@ -38,6 +41,7 @@ REWRITING = (
 )
 
 
+@extend_schema_field({"type": "string", "enum": [*catalogue.MODELS, *catalogue.ALIASES]})
 class ModelNameField(TextField):
     """A model of the catalogue; an alias becomes the model it stands for."""
 
@@ -49,13 +53,25 @@ class ModelNameField(TextField):
             raise serializers.ValidationError(str(error)) from error
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "minLength": 1, "maxLength": STOP_CHARS},
+            {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": STOP_CHARS},
+                "maxItems": MOST_STOPS,
+            },
+        ]
+    }
+)
 class StopField(serializers.ListField):
     """Texts that end an answer; one may be given alone, as other APIs take it."""
 
-    child = TextField(max_length=200, trim_whitespace=False)
+    child = TextField(max_length=STOP_CHARS, trim_whitespace=False)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=4, **kwargs)
+        super().__init__(max_length=MOST_STOPS, **kwargs)
 
     def to_internal_value(self, data: Any) -> list[str]:
         """Raises ValidationError."""
@@ -84,7 +100,7 @@ class SamplingSerializer(StrictSerializer):
     top_p = NumberField(
         required=False, allow_null=True, min_value=0, max_value=1, help_text="0 to 1."
     )
-    max_completion_tokens = serializers.IntegerField(
+    max_completion_tokens = WholeNumberField(
         required=False,
         allow_null=True,
         min_value=1,
@@ -92,7 +108,7 @@ class SamplingSerializer(StrictSerializer):
         help_text="The most that the answer may take; the server's own limit holds too.",
     )
     stop = StopField(required=False, allow_null=True, help_text="Up to four texts that end it.")
-    seed = serializers.IntegerField(
+    seed = WholeNumberField(
         required=False, allow_null=True, min_value=-SEED_LIMIT, max_value=SEED_LIMIT - 1
     )
     reasoning_effort = serializers.ChoiceField(
@@ -114,7 +130,7 @@ class AskingSerializer(SamplingSerializer):
     """How an answer is asked for."""
 
     model = ModelNameField(required=False, help_text="For this answer alone.")
-    stream = serializers.BooleanField(
+    stream = FlagField(
         default=False, help_text="Answer as server-sent events while the model speaks."
     )
 
@@ -173,7 +189,7 @@ class NewConversationSerializer(SamplingSerializer):
         help_text=REWRITING,
     )
     fallback_models = FallbackModelsField(required=False, allow_null=True)
-    stream = serializers.BooleanField(default=False)
+    stream = FlagField(default=False)
 
     validate_first_message = NewMessageSerializer.validate_content
 
@@ -206,7 +222,7 @@ class ConversationChangeSerializer(SamplingSerializer):
         Conversation.Rewriting.choices, required=False, help_text=REWRITING
     )
     fallback_models = FallbackModelsField(required=False, allow_null=True)
-    archived = serializers.BooleanField(required=False)
+    archived = FlagField(required=False)
 
     def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:
         """Saves the fields given. Raises ValidationError for documents of another user."""
@@ -429,3 +445,17 @@ class ModelSerializer(serializers.Serializer[Any]):
     completion_price = serializers.DecimalField(
         max_digits=10, decimal_places=4, help_text="USD per million tokens."
     )
+
+
+class WholeListSerializer(serializers.Serializer[Any]):
+    """A list that is all on one page, in the shape of the others."""
+
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class ModelListSerializer(WholeListSerializer):
+    """The models."""
+
+    results = ModelSerializer(many=True)

@@ -4,10 +4,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from conversations.models import Spending, UsageEntry
 from conversations.models.usage import GROUPS
+from conversations.serializers import WholeListSerializer
 from documents.serializers import UserQuerySerializer
 
 MOST_DAYS = 366
@@ -31,6 +33,8 @@ class DayField(serializers.DateField):
 
     def to_internal_value(self, data: Any) -> date:
         """Raises ValidationError for one that no calendar of ours reaches."""
+        if not str(data).isascii():  # Python takes the digits of any script
+            self.fail("invalid", format="YYYY-MM-DD")
         day = super().to_internal_value(data)
         if not 2000 <= day.year < 3000:
             raise serializers.ValidationError("Give a day from 2000-01-01 to 2999-12-31.")
@@ -92,6 +96,7 @@ class UsageRowSerializer(UsageTotalSerializer):
         return {name: value for name, value in shown.items() if name in instance}
 
 
+@extend_schema_serializer(many=False)
 class UsagePageSerializer(serializers.Serializer[Any]):
     """A page of rows, and the total of all pages."""
 
@@ -129,3 +134,9 @@ class BudgetSerializer(serializers.Serializer[Any]):
     tokens = TokensLeftSerializer(allow_null=True)
     usd = USDLeftSerializer(allow_null=True)
     resets_at = serializers.DateTimeField()
+
+
+class BudgetListSerializer(WholeListSerializer):
+    """The budgets that bind a caller."""
+
+    results = BudgetSerializer(many=True)

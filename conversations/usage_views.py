@@ -12,8 +12,9 @@ from rest_framework.response import Response
 from conversations import budgets, examples
 from conversations.budgets import Spent
 from conversations.models import Limit, UsageEntry
-from conversations.models.usage import Unit
+from conversations.models.usage import GROUPS, Unit
 from conversations.usage_serializers import (
+    BudgetListSerializer,
     BudgetSerializer,
     UsagePageSerializer,
     UsageQuerySerializer,
@@ -22,9 +23,10 @@ from conversations.usage_serializers import (
 )
 from documents.views import USER_ID, Scoped
 
+_NAMES = "|".join(GROUPS)
 GROUP_BY = OpenApiParameter(
     "group_by",
-    str,
+    {"type": "string", "pattern": f"^({_NAMES})(,({_NAMES}))*$"},
     description=(
         "What makes a row: `day` (UTC), `model`, `user`, `purpose` or `key`, or several of them "
         "with commas between; `day` unless told."
@@ -33,6 +35,15 @@ GROUP_BY = OpenApiParameter(
 FROM = OpenApiParameter(
     "from", OpenApiTypes.DATE, description="The first day; 30 days in all unless told."
 )
+# The serializer is a whole page, so the schema's maker does not see that there are more.
+PAGE = [
+    OpenApiParameter("page", {"type": "integer", "minimum": 1}, description="The page, from 1."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": 100},
+        description="How many a page, 1 to 100; 20 unless told.",
+    ),
+]
 TO = OpenApiParameter("to", OpenApiTypes.DATE, description="The last day; today unless told.")
 
 
@@ -50,7 +61,7 @@ class Usage(Scoped, generics.ListAPIView[UsageEntry]):
             "Latest day first, then by cost. An answer counts to the day on which it was asked "
             "for. `total` is of all pages. Usage outlives its conversations."
         ),
-        parameters=[USER_ID, GROUP_BY, FROM, TO],
+        parameters=[USER_ID, GROUP_BY, FROM, TO, *PAGE],
         responses={(200, "application/json"): UsagePageSerializer},
         filters=False,
         examples=[examples.USAGE],
@@ -81,7 +92,7 @@ class Budgets(Scoped):
             "overspend one is refused: 429, code `budget_exceeded`, with `resets_at`."
         ),
         parameters=[USER_ID],
-        responses=BudgetSerializer(many=True),
+        responses=BudgetListSerializer,
         examples=[examples.BUDGET],
     )
     def get(self, request: Request) -> Response:

@@ -19,6 +19,7 @@ from conversations.serializers import (
     ConversationSerializer,
     ConversationWithMessagesSerializer,
     MessageSerializer,
+    ModelListSerializer,
     ModelSerializer,
     NewConversationAnswerSerializer,
     NewConversationSerializer,
@@ -218,7 +219,7 @@ class ModelList(Scoped):
     @extend_schema(
         operation_id="list_models",
         summary="The models that conversations can name",
-        responses=ModelSerializer(many=True),
+        responses=ModelListSerializer,
         examples=[examples.MODEL],
     )
     def get(self, request: Request) -> Response:

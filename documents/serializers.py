@@ -1,11 +1,13 @@
 """What the documents' part of the API takes and gives."""
 
+import re
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -15,25 +17,41 @@ from documents.models import Chunk, Document
 from llm.retrieval import QUERY_CHARS
 
 Upload = UploadedFile[bytes]
+NOT_EMPTY = "Give a value, or leave this out."
 SEND_FILE = "Send the file as a multipart part named file, with a filename."
 EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
+_UUID = re.compile("[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 IDS_AT_ONCE: int = settings.CONVERSATION_DOCUMENTS
 RESULTS_AT_ONCE = 50
 
 
+def as_uuid(text: str) -> UUID | None:
+    """The UUID written in ASCII's hexadecimal digits, with its hyphens or without; else None.
+
+    Python reads more than that: digits of any script, `urn:uuid:`, braces, hyphens anywhere.
+    """
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
 class OnceSerializer(serializers.Serializer[Any]):
-    """Refuses what a form or a query names twice, where the last would win unseen."""
+    """Refuses what a form or a query names twice, where the last would win unseen, or empty."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError where a name is repeated."""
-        values = data.lists() if isinstance(data, MultiValueDict) else ()
+        """Raises ValidationError where a name is repeated, or stands without a value."""
+        values = list(data.lists()) if isinstance(data, MultiValueDict) else []
         if repeated := [name for name, given in values if len(given) > 1]:
             raise serializers.ValidationError({name: ["Give this once."] for name in repeated})
+        # REST framework would take an empty one for one left out: everyone's instead of a user's.
+        if empty := [name for name, given in values if given == [""] and name in self.fields]:
+            raise serializers.ValidationError({name: [NOT_EMPTY] for name in empty})
         return super().to_internal_value(data)
 
 
 class StrictSerializer(OnceSerializer):
     """Refuses fields it does not know, by name, so that a misspelt one is not lost."""
+
+    # What the schema says of a body; False where a subclass leaves the unknown aside.
+    refuses_unknown: ClassVar[bool] = True
 
     def to_internal_value(self, data: Any) -> Any:
         """Raises ValidationError where a field is unknown."""
@@ -44,6 +62,22 @@ class StrictSerializer(OnceSerializer):
                 {name: [f"Unknown field. Known ones: {known}."] for name in unknown}
             )
         return values
+
+
+class StrictBodies(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says in the schema that unknown fields are refused."""
+
+    target_class = StrictSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Of what is sent; what is answered may grow."""
+        mapped: dict[str, Any] = auto_schema._map_serializer(
+            self.target, direction, bypass_extensions=True
+        )
+        if direction == "request" and self.target.refuses_unknown:
+            mapped["additionalProperties"] = False
+        return mapped
 
 
 class TextField(serializers.CharField):
@@ -61,7 +95,28 @@ class IdField(serializers.UUIDField):
 
     def to_internal_value(self, data: Any) -> UUID:
         """Raises ValidationError."""
-        if not isinstance(data, str):
+        found = as_uuid(data) if isinstance(data, str) else None
+        if found is None:
+            self.fail("invalid", value=data)
+        return found
+
+
+class FlagField(serializers.BooleanField):
+    """`true` or `false`: neither text nor a number stands for one."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Raises ValidationError."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number: text does not stand for one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Raises ValidationError."""
+        if isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
 
@@ -177,7 +232,7 @@ class SearchSerializer(StrictSerializer):
     document_ids = DocumentIdsField(
         default=list, help_text="Where to search; empty means all of the user's documents."
     )
-    limit = serializers.IntegerField(default=10, min_value=1, max_value=RESULTS_AT_ONCE)
+    limit = WholeNumberField(default=10, min_value=1, max_value=RESULTS_AT_ONCE)
 
 
 class SearchResultSerializer(serializers.Serializer[Any]):

@@ -80,6 +80,21 @@ IDEMPOTENCY_KEY = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY.pattern},
 }
+# What calls make: where the calls about it stand, and where the answer has the ids they need.
+MADE = {
+    "create_conversation": (
+        "/api/v1/conversations/{id}",
+        {"id": "$response.body#/id", "message_id": "$response.body#/answer/id"},
+    ),
+    "create_message": (
+        "/api/v1/conversations/{id}/messages/{message_id}",
+        {"id": "$request.path.id", "message_id": "$response.body#/answer/id"},
+    ),
+    "upload_document": ("/api/v1/documents/{id}", {"id": "$response.body#/id"}),
+    "openai_upload_file": ("/openai/v1/files/{id}", {"id": "$response.body#/id"}),
+}
+# Questions are edited, all else is done to answers.
+OF_QUESTIONS = {"edit_question": {"message_id": "$response.body#/message/id"}}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -103,3 +118,26 @@ def add_idempotency_key(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]
         if post and not address.startswith("/openai/"):
             post.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     return result
+
+
+def add_links(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Says of each call that makes something which calls its ids are for."""
+    calls = {
+        path[method]["operationId"]: (address, path[method])
+        for address, path in result["paths"].items()
+        for method in METHODS & path.keys()
+    }
+    for made, (prefix, ids) in MADE.items():
+        links = {
+            name: {"operationId": name, "parameters": _needed(address, ids, name)}
+            for name, (address, _) in calls.items()
+            if address.startswith(prefix)
+        }
+        for status in {"200", "201"} & calls[made][1]["responses"].keys():
+            calls[made][1]["responses"][status]["links"] = links
+    return result
+
+
+def _needed(address: str, ids: dict[str, str], name: str) -> dict[str, str]:
+    found = {**ids, **OF_QUESTIONS.get(name, {})}
+    return {parameter: value for parameter, value in found.items() if f"{{{parameter}}}" in address}

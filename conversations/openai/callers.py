@@ -12,6 +12,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from conversations.openai.errors import exception_handler
+from documents.serializers import as_uuid
 from documents.views import Scoped
 
 # The second is what Open WebUI sends where ENABLE_FORWARD_USER_INFO_HEADERS is set.
@@ -70,11 +71,11 @@ class OpenAIView(Scoped):
             owner_id: UUID = caller.owner.pk
             return owner_id
         for header in USER_HEADERS:
-            if given := self.request.headers.get(header):
-                if (found := _as_uuid(given)) is None:
+            if (given := self.request.headers.get(header)) is not None:
+                if (found := as_uuid(given)) is None:
                     raise ValidationError({header: ["Give a UUID of your choice."]})
                 return found
-        return _as_uuid(named or "") or uuid5(NAMESPACE_URL, f"urn:botgpt:openai:{caller.key_id}")
+        return as_uuid(named or "") or uuid5(NAMESPACE_URL, f"urn:botgpt:openai:{caller.key_id}")
 
 
 class Nowhere(OpenAIView):
@@ -83,10 +84,3 @@ class Nowhere(OpenAIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Raises NotFound."""
         raise NotFound("There is nothing at this address: see /docs for those that exist.")
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

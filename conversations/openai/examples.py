@@ -108,6 +108,13 @@ COMPLETION = OpenApiExample(
     status_codes=["200"],
     media_type="application/json",
 )
+# Each event of the stream; the last is `[DONE]`.
+CHUNK = {
+    "type": "object",
+    "description": "One event of the stream: a chunk as JSON, and at the end `[DONE]`.",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}},
+}
 CHUNKS = OpenApiExample(
     "Chunks",
     value="".join(

@@ -14,6 +14,7 @@ from conversations.openai.errors import UnknownFile
 from conversations.openai.serializers import Asked
 from conversations.turn import Turn
 from documents.models import Document
+from documents.serializers import as_uuid
 
 # Among so many of the user's latest conversations the one is looked for that a request goes on.
 LATEST = 20
@@ -48,10 +49,10 @@ def begin(user: Any, asked: Asked, documents: Sequence[Document], asking: Asking
 def find_files(user: Any, file_ids: Sequence[str]) -> list[Document]:
     """That user's documents of these ids. Raises UnknownFile."""
     found = []
-    if ids := [pk for pk in map(_as_uuid, file_ids) if pk]:
+    if ids := [pk for pk in map(as_uuid, file_ids) if pk]:
         found = list(Document.objects.visible_to(user.pk).filter(pk__in=ids))
     known = {document.pk for document in found}
-    if missing := [pk for pk in file_ids if _as_uuid(pk) not in known]:
+    if missing := [pk for pk in file_ids if as_uuid(pk) not in known]:
         raise UnknownFile(f"There is no such file: {', '.join(missing[:5])}.")
     return found
 
@@ -103,10 +104,3 @@ def _title(text: str) -> str:
 
 def _mode(asked: Asked) -> Conversation.Mode:
     return Conversation.Mode.GROUNDED_RAG if asked.grounded else Conversation.Mode.OPEN_CHAT
-
-
-def _as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -17,13 +17,18 @@ from conversations.openai.callers import USER_HEADER, OpenAIView
 from conversations.openai.errors import UnknownFile
 from conversations.openai.shapes import file_body
 from documents.models import Document
-from documents.serializers import DocumentSerializer, IdField, UploadSerializer
+from documents.serializers import DocumentSerializer, IdField, OnceSerializer, UploadSerializer
 from documents.uploads import accept
 from documents.views import DocumentFile
 
 FILES_AT_ONCE = 1_000
+MOST_AT_ONCE = 10_000
 PAGE = [
-    OpenApiParameter("limit", int, description="1 to 10,000; 1,000 unless told."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MOST_AT_ONCE},
+        description="1 to 10,000; 1,000 unless told.",
+    ),
     OpenApiParameter("after", OpenApiTypes.UUID, description="The last id of the page before."),
     OpenApiParameter("order", str, enum=["asc", "desc"], description="By age; newest first."),
 ]
@@ -36,10 +41,10 @@ class FileSerializer(serializers.Serializer[Any]):
     purpose = serializers.CharField(required=False, help_text="Any: it makes no difference.")
 
 
-class PageSerializer(serializers.Serializer[Any]):
+class PageSerializer(OnceSerializer):
     """Which files to list."""
 
-    limit = serializers.IntegerField(default=FILES_AT_ONCE, min_value=1, max_value=10_000)
+    limit = serializers.IntegerField(default=FILES_AT_ONCE, min_value=1, max_value=MOST_AT_ONCE)
     after = IdField(required=False)
     order = serializers.ChoiceField(["asc", "desc"], default="desc")
 

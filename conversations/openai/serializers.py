@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from conversations.openai.errors import UnknownModel
 from conversations.serializers import MESSAGE_CHARS, MOST_TOKENS, SamplingSerializer
-from documents.serializers import IDS_AT_ONCE, TextField
+from documents.serializers import IDS_AT_ONCE, FlagField, TextField, WholeNumberField
 from llm import catalogue
 from llm.messages import ChatMessage
 
@@ -114,7 +114,11 @@ class ContentField(serializers.Field[Any, Any, Any, Any]):
     {
         "oneOf": [
             {"type": "string", "format": "uuid"},
-            {"type": "object", "properties": {"id": {"type": "string", "format": "uuid"}}},
+            {
+                "type": "object",
+                "required": ["id"],
+                "properties": {"id": {"type": "string", "format": "uuid"}},
+            },
         ]
     }
 )
@@ -150,12 +154,13 @@ class ChatMessageSerializer(serializers.Serializer[Any]):
 class StreamOptionsSerializer(serializers.Serializer[Any]):
     """Options of a stream."""
 
-    include_usage = serializers.BooleanField(default=False)
+    include_usage = FlagField(default=False)
 
 
 class ChatSerializer(SamplingSerializer):
     """A request of OpenAI's chat API; fields not listed are ignored, or refused by name."""
 
+    refuses_unknown = False
     model = ChatModelField(
         help_text="A name of /openai/v1/models; `:documents` after it searches all your files."
     )
@@ -164,14 +169,14 @@ class ChatSerializer(SamplingSerializer):
         allow_empty=False,
         help_text="The whole chat, oldest first; the last is the question.",
     )
-    max_tokens = serializers.IntegerField(
+    max_tokens = WholeNumberField(
         required=False,
         allow_null=True,
         min_value=1,
         max_value=MOST_TOKENS,
         help_text="The former name of `max_completion_tokens`.",
     )
-    stream = serializers.BooleanField(default=False, allow_null=True)
+    stream = FlagField(default=False, allow_null=True)
     stream_options = StreamOptionsSerializer(required=False, allow_null=True)
     documents = serializers.ListField(
         child=DocumentField(),

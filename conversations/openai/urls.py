@@ -1,6 +1,6 @@
 """Addresses of OpenAI's API, under its base."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from conversations.openai import callers, files, views
 
@@ -11,5 +11,6 @@ urlpatterns = [
     path("files", files.FileList.as_view()),
     path("files/<uuid:pk>", files.FileDetail.as_view()),
     path("files/<uuid:pk>/content", files.FileContent.as_view()),
-    path("<path:rest>", callers.Nowhere.as_view()),
+    # Whatever it is, line ends too.
+    re_path(r"[\s\S]*", callers.Nowhere.as_view()),
 ]

@@ -55,7 +55,7 @@ class ChatCompletions(OpenAIView, Answering):
         request=ChatSerializer,
         responses={
             (200, "application/json"): OpenApiTypes.OBJECT,
-            (200, "text/event-stream"): OpenApiTypes.STR,
+            (200, "text/event-stream"): examples.CHUNK,
         },
         examples=[examples.CHAT, examples.GROUNDED_CHAT, examples.COMPLETION, examples.CHUNKS],
     )

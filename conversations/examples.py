@@ -383,6 +383,7 @@ MODEL = OpenApiExample(
             "name": "llama-3.3-70b-versatile",
             "aliases": ["llama-3.1-70b-versatile"],
             "default": True,
+            "available": True,
             "context_window": 131072,
             "max_output": 32768,
             "prompt_price": "0.5900",

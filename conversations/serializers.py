@@ -437,6 +437,12 @@ class ModelSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     aliases = serializers.ListField(child=serializers.CharField())
     default = serializers.BooleanField()
+    available = serializers.BooleanField(
+        help_text=(
+            "False where the server has no key for it: grounded questions are answered with "
+            "quotes then, and open chat says what is missing."
+        )
+    )
     context_window = serializers.IntegerField(help_text="In tokens.")
     max_output = serializers.IntegerField(help_text="In tokens.")
     prompt_price = serializers.DecimalField(

@@ -11,7 +11,7 @@ from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations import examples
+from conversations import examples, provider
 from conversations.answering import Answering, Begun, begun, require_read
 from conversations.models import AuditEntry, Conversation, Message
 from conversations.serializers import (
@@ -230,6 +230,7 @@ class ModelList(Scoped):
                 "name": model.name,
                 "aliases": [a for a, name in catalogue.ALIASES.items() if name == model.name],
                 "default": model.name == default,
+                "available": provider.answering() is not None,
                 "context_window": model.context_window,
                 "max_output": model.max_output,
                 "prompt_price": model.prompt_price,

@@ -316,6 +316,7 @@ def _banner(address: Address, password: str | None) -> str:
     if not settings.GROQ_API_KEY:
         model = "extractive answers: no GROQ_API_KEY"
     lines = {
+        "Chat": f"{address.url}/",
         "API": f"{address.url}/docs and /redoc",
         "Admin": f"{address.url}/admin/",
         "Model": model,

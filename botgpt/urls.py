@@ -9,13 +9,13 @@ from drf_spectacular.views import (
     SpectacularSwaggerSplitView,
 )
 
-from botgpt import health
+from botgpt import health, page
 
 # What is shown there is only read; the template pages could not answer OPTIONS.
 READ_ONLY = {"http_method_names": ["get", "head"]}
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/docs")),
+    path("", page.chat, name="chat"),
     path("api/v1/", include("documents.urls")),
     path("api/v1/", include("conversations.urls")),
     path("api/v1/", include("botgpt.accounts.urls")),

@@ -106,6 +106,7 @@ def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(20) == 0
     assert "admin / " in first
+    assert f"  http://127.0.0.1:{port}/\n" in first, "where the chat page is"
     assert len(family) > 4
     assert not [pid for pid in family if running(pid)]
 

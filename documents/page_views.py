@@ -42,6 +42,8 @@ class PageSerializer(serializers.Serializer[Any]):
 class PageDetail(Scoped):
     """One page of a document."""
 
+    resource = "documents"
+
     @extend_schema(
         operation_id="get_page",
         summary="The text of one page",

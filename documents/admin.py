@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
@@ -30,13 +29,6 @@ class ReadOnly:
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never."""
         return False
-
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[LogEntry]:
-        """By id: the history outlives what it tells of, whose name or title a user wrote."""
-        entries: list[LogEntry] = super().log_deletions(request, queryset)  # type: ignore[misc]
-        kept = LogEntry.objects.filter(pk__in=[entry.pk for entry in entries])
-        kept.update(object_repr=F("object_id"))
-        return entries
 
 
 @admin.register(Document)

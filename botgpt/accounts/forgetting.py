@@ -27,7 +27,7 @@ from conversations.models import (
 )
 from conversations.models.audit import SYSTEM
 from documents import admin_log
-from documents.models import Document, IdempotentCall
+from documents.models import Document, IdempotentCall, Rate
 
 # Rows in a transaction. A conversation that has more messages goes whole.
 MESSAGES_AT_ONCE = 1_000
@@ -140,6 +140,7 @@ def _remove(user: User, keys: Collection[UUID], callers: Collection[str], actor:
         user.usage.all().disown(keys)
         IdempotentCall.objects.of_user(user.pk, callers).delete()
         Spending.objects.filter(holder__in=[user.pk, *keys]).delete()
+        Rate.objects.filter(holder__in=[user.pk, *keys]).delete()
         AuditEntry.objects.erase([user.pk, *keys])
         admin_log.erase(APIKey, keys)
         admin_log.erase(User, [user.pk])

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from tests.factories import make_document, make_pending, make_user
+from tests.factories import empty_queue, make_document, make_pending, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -17,6 +17,7 @@ def act(client, *documents):
 def test_chosen_documents_are_read_again_but_those_under_way(admin_client):
     user = make_user()
     ready, pending = make_document(user), make_pending(user, "Another text.")
+    empty_queue()
 
     said = act(admin_client, ready, pending)
 
@@ -32,6 +33,7 @@ def test_staff_who_may_only_look_may_not_reprocess(client, django_user_model):
     staff = django_user_model.objects.create_user("reader", password="x", is_staff=True)
     staff.user_permissions.add(Permission.objects.get(codename="view_document"))
     client.force_login(staff)
+    empty_queue()
 
     act(client, document)
 

@@ -8,10 +8,21 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import Error, connection, transaction
 from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from botgpt.accounts.models import APIKey, User
+from botgpt.accounts.tasks import forget_user
 from conversations.models import Actor, ActorKind, AuditEntry, Conversation
-from tests.factories import call, get, make_conversation, make_document, make_user, patch, post
+from tests.factories import (
+    call,
+    empty_queue,
+    get,
+    make_conversation,
+    make_document,
+    make_user,
+    patch,
+    post,
+)
 
 pytestmark = pytest.mark.django_db
 SECRET_WORDS = "Quokkas hum quietly"
@@ -184,7 +195,9 @@ def test_deleting_a_user_is_told_and_takes_their_ids_out(admin_client, admin_use
     conversation.note(AuditEntry.Action.VIEWED, by_key)
     conversation.note(AuditEntry.Action.VIEWED, Actor(ActorKind.STAFF, admin_user.pk))
 
+    empty_queue()
     admin_client.post(in_admin(user, "delete"), {"post": "yes"})
+    forget_user(**ProcrastinateJob.objects.get().args)
 
     assert not User.objects.filter(pk=user.pk).exists()
     entries = AuditEntry.objects.values_list("action", "actor_kind", "actor_id", "user_id")

@@ -61,7 +61,7 @@ def needs(operation):
 def test_every_call_of_the_schema_needs_its_scope(api, method, path, operation):
     scope = needs(operation)
     others = [one for one in every_scope() if one != scope]
-    address = re.sub(r"{[^}]*}", str(uuid4()), path)
+    address = re.sub(r"{[^}]*}", str(uuid4()), path.replace("{number}", "1"))
 
     refused = api.generic(method.upper(), address, headers=key(*others))
     alone = api.generic(method.upper(), address, headers=key(scope))

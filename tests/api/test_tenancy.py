@@ -5,8 +5,10 @@ example say. Where the walk cannot fill a place, or the owner's own call fails, 
 new route has to be told in PLACES or READY.
 """
 
+import io
 import json
 import re
+import zipfile
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -232,9 +234,16 @@ class Call:
 async def body_of(response: Any) -> str:
     if not response.streaming:
         return response.content.decode()
-    if response.is_async:
-        return b"".join([part async for part in response.streaming_content]).decode()
-    return response.getvalue().decode()
+    if not response.is_async:
+        return response.getvalue().decode()
+    content = b"".join([part async for part in response.streaming_content])
+    return unpacked(content) if content.startswith(b"PK") else content.decode()
+
+
+def unpacked(archive: bytes) -> str:
+    """The names and the content of all files in it."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        return "\n".join(f"{name}\n{files.read(name).decode()}" for name in files.namelist())
 
 
 def assert_nothing_of(owner: Somebody, response: Any, sent: set[str]) -> None:

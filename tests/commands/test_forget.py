@@ -23,7 +23,7 @@ from conversations.models import (
     UsageEntry,
 )
 from documents.ingestion import ingest
-from documents.models import Chunk, Document
+from documents.models import Chunk, Document, Rate
 from tests.everywhere import IMPERSONAL, PSEUDONYMOUS, found_in_files, found_in_tables, tables
 from tests.factories import (
     empty_queue,
@@ -94,6 +94,7 @@ def a_full_life(api, user):
     make_usage(user, key_id=key.pk, conversation_id=conversation.pk, message_id=answer)
     for holder in (user.pk, key.pk):
         Spending.objects.create(holder=holder, period="day", starts="2026-01-01")
+        Rate.objects.create(holder=holder, what="requests", starts="2026-01-01T00:00Z", used=1)
     _, pending = conversation.ask("zebra?")
     StreamedText.objects.create(message=pending, start=0, text="The zebra")
 

@@ -31,7 +31,10 @@ LONG = int(os.environ.get("FUZZ_SECONDS", "0"))
 def product(tmp_path_factory) -> Iterator[tuple[str, str, Path]]:
     """The address of a product that asks for keys, a service key, and the product's log."""
     data_dir, port = tmp_path_factory.mktemp("any"), free_port()
-    closed = {"DEBUG": "false", "SECRET_KEY": "x" * 50}
+    closed = {
+        "DEBUG": "false",
+        "SECRET_KEY": "a-secret-of-tests-0123456789-abcdefghijklmnopqrstuvwxyz",
+    }
     with FakeGroq() as groq:
         model = {"GROQ_API_KEY": "gsk_test", "GROQ_BASE_URL": groq.url, "GROQ_MAX_RETRIES": 0}
         with served(data_dir, port, **closed, **model):

@@ -1,9 +1,8 @@
 """Answers under way in this process: each goes on by itself, whoever listens or leaves.
 
-The model's words are read joined: the first at once, and after each reading comes a pause that
-grows with the number of answers, because reading and sending cost more than waiting. Every so often
-the words of all answers together are saved in one statement, which brings back the wish to stop any
-of them.
+The model's words reach listeners joined: the first at once, later ones after a pause that grows
+with the number of answers, because sending costs more than waiting. Every so often the words of all
+answers together are saved in one statement, which brings back the wish to stop any of them.
 """
 
 import asyncio
@@ -154,8 +153,6 @@ class LiveAnswer:
             if isinstance(part, Delta):
                 self.turn.speaker = part.model
                 self._say(marks.feed(part.text))
-                if plan.asks_model:
-                    await asyncio.sleep(self.everyone.pause)
             else:
                 completion = part
         assert completion is not None  # a stream that ends without one raises
@@ -163,9 +160,13 @@ class LiveAnswer:
         return plan, completion
 
     def _say(self, text: str) -> None:
-        if text:
-            self.said += text
+        if not text:
+            return
+        if self.said:
+            self.everyone.spoke(self)
+        else:
             self.wake()
+        self.said += text
 
     async def _settle(self, settle: Callable[[], None]) -> None:
         """Saves how it ended, where it did not end well."""
@@ -201,6 +202,8 @@ class LiveAnswers:
 
     def __init__(self) -> None:
         self._answers: dict[UUID, LiveAnswer] = {}
+        self._spoke: set[LiveAnswer] = set()
+        self._wakes: asyncio.Task[None] | None = None
         self._saves: asyncio.Task[None] | None = None
         self._saved = asyncio.Event()
 
@@ -208,6 +211,8 @@ class LiveAnswers:
         """Begins to answer."""
         answer = LiveAnswer(turn, self)
         self._answers[turn.answer.pk] = answer
+        if self._wakes is None or self._wakes.done():
+            self._wakes = asyncio.create_task(self._wake_speakers())
         if self._saves is None or self._saves.done():
             self._saves = asyncio.create_task(self._save_all())
         return answer
@@ -219,11 +224,11 @@ class LiveAnswers:
     def forget(self, answer: LiveAnswer) -> None:
         """It has ended."""
         self._answers.pop(answer.turn.answer.pk, None)
+        self._spoke.discard(answer)
 
-    @property
-    def pause(self) -> float:
-        """Seconds between two readings of one answer."""
-        return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, PAUSE_AN_ANSWER * len(self._answers)))
+    def spoke(self, answer: LiveAnswer) -> None:
+        """It has more to tell, at the next pause."""
+        self._spoke.add(answer)
 
     async def finish(self, seconds: float) -> None:
         """Lets answers end by themselves for so long, then saves them as interrupted."""
@@ -240,6 +245,14 @@ class LiveAnswers:
         """Returns when words of answers under way have been saved again."""
         self._saved.clear()
         await self._saved.wait()
+
+    async def _wake_speakers(self) -> None:
+        while self._answers:
+            pause = PAUSE_AN_ANSWER * len(self._answers)
+            await asyncio.sleep(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause)))
+            spoke, self._spoke = self._spoke, set()
+            for answer in spoke:
+                answer.wake()
 
     async def _save_all(self) -> None:
         while self._answers:

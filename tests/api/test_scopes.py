@@ -108,3 +108,10 @@ def test_open_access_and_staff_need_no_scope(api, admin_client, settings):
     assert admin_client.get("/api/v1/budgets").status_code == 200
     settings.OPEN_ACCESS = True
     assert get(api, "/budgets").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["TRACE", "POST", "PATCH"])
+def test_what_no_call_is_for_needs_no_scope(api, method):
+    refused = api.generic(method, "/api/v1/usage", headers=key("usage:read"))
+
+    assert_problem(refused, 405)

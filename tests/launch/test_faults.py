@@ -221,7 +221,7 @@ def test_a_document_whose_worker_is_killed_is_read_by_the_next_one(product: Prod
         job = f"WHERE args->>'document_id' = '{document['id']}'"
         return product.sql(f"SELECT attempts FROM procrastinate_jobs {job}") in ([], [(1,)])
 
-    wait_for(lambda: status() == "processing")
+    wait_for(lambda: status() == "processing", 3 * WELL_AGAIN_SECONDS)
     product.worker.kill()
     # How long reading takes is another matter, and so is a machine that is busy with other tests.
     wait_for(taken_up_again, 2 * WELL_AGAIN_SECONDS)

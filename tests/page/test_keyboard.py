@@ -48,6 +48,7 @@ def test_conversations_are_reached_by_slash_and_arrows(page: Page) -> None:
         page.keyboard.press("Enter")
         ask(page, question)
         expect(page.locator(".assistant .meta")).to_be_visible()
+    expect(page.locator("#conversations a")).to_have_count(2)
 
     page.get_by_label("Messages").focus()
     page.keyboard.press("/")

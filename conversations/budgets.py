@@ -91,7 +91,7 @@ def reserve(answer: Message, models: Sequence[str], most: Usage) -> None:
 def hold(conversation: Conversation, charged_to: Sequence[UUID], model: str, most: Usage) -> Held:
     """Reserves what a call beside answers takes at most. Raises BudgetExceeded.
 
-    What is held is given to `ledger.charge`, also where the call took nothing.
+    What is held is given to `UsageEntry.enter`, also where the call took nothing.
     """
     at, users = timezone.now(), get_user_model().objects
     limits: Sequence[Limit] = users.limits_of(conversation.user_id, charged_to)

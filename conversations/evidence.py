@@ -82,16 +82,15 @@ def keep_trace(
         if not there.update(**counts, reserved_tokens=0, reserved_usd=0):
             raise Message.DoesNotExist
         retrieval.save(force_insert=True)
-        ledger.charge(
+        entry = ledger.entry(
             answer.conversation,
             ledger.Purpose.REWRITE,
             asked.model,
             asked.usage,
             message_id=answer.pk,
             charged_to=answer.charged_to,
-            at=answer.began_at,
-            released=answer.reserved,
         )
+        entry.enter(answer.began_at, answer.reserved)
     answer.reserved_tokens, answer.reserved_usd = 0, Decimal(0)
     return retrieval
 

@@ -1,14 +1,10 @@
 """What models were paid for, written down as it happens."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.utils import timezone
-
 from conversations.models import Conversation, UsageEntry
-from conversations.models.usage import NOTHING, Amount
 from llm import catalogue
 from llm.messages import Usage
 
@@ -24,7 +20,7 @@ def cost(model: str, usage: Usage) -> Decimal:
     return catalogue.find(model).cost(usage).quantize(CENT)
 
 
-def charge(
+def entry(
     conversation: Conversation,
     purpose: Purpose,
     model: str,
@@ -33,16 +29,9 @@ def charge(
     message_id: UUID | None = None,
     charged_to: Sequence[UUID] = (),
     estimated: bool = False,
-    at: datetime | None = None,
-    released: Amount = NOTHING,
-) -> Decimal:
-    """Notes one call of a model within a transaction; what it cost, in USD.
-
-    Calls that took nothing leave no entry. Budgets of the day and month of `at` (now, unless told)
-    count it instead of what was `released`, that is reserved for it before.
-    """
-    paid = cost(model, usage)
-    entry = UsageEntry(
+) -> UsageEntry:
+    """What notes one call of a model; not saved."""
+    return UsageEntry(
         user_id=conversation.user_id,
         key_id=charged_to[0] if charged_to else None,
         conversation_id=conversation.pk,
@@ -52,8 +41,6 @@ def charge(
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         cached_tokens=usage.cached_tokens,
-        cost_usd=paid,
+        cost_usd=cost(model, usage),
         estimated=estimated,
     )
-    entry.enter(at or timezone.now(), released)
-    return paid

@@ -124,10 +124,7 @@ class LiveAnswer:
                 raise asyncio.CancelledError
             plan, completion = await self._ask()
             self._saving = True
-            streamed = self.saved > 0
-            await self._save(
-                partial(self.turn.save, plan, completion, self.said, streamed=streamed)
-            )
+            await self._save(partial(self.turn.save, plan, completion, self.said))
         except asyncio.CancelledError:
             why = self.why_stopped or Stop.SHUTDOWN
             self._saving = True

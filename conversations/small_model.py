@@ -71,17 +71,16 @@ async def ask(call: Call) -> str:
 
 
 def _charge(call: Call, model: str, usage: Usage, held: Held) -> None:
+    entry = ledger.entry(
+        call.conversation,
+        call.purpose,
+        model,
+        usage,
+        message_id=call.message_id,
+        charged_to=call.charged_to,
+    )
     with transaction.atomic():
-        ledger.charge(
-            call.conversation,
-            call.purpose,
-            model,
-            usage,
-            message_id=call.message_id,
-            charged_to=call.charged_to,
-            at=held.at,
-            released=held.amount,
-        )
+        entry.enter(held.at, held.amount)
 
 
 async def write_all(due: Sequence[T], write: Callable[[T], Awaitable[None]]) -> None:

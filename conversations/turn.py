@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -13,8 +14,7 @@ from rest_framework.exceptions import NotFound
 from conversations import budgets, evidence, exceptions, history, ledger, provider, rewriting
 from conversations.citations import MarksInStream, NoMarks, cite
 from conversations.database import in_database
-from conversations.models import Citation, Conversation, Message, Retrieval
-from conversations.models.usage import Amount
+from conversations.models import Citation, Conversation, Message, Retrieval, UsageEntry
 from conversations.rewriting import Asked, Searches
 from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
@@ -150,17 +150,14 @@ class Turn:
         plan = self._plan(searches.query, self._find(searches).passages)
         return Preview(plan, searches, rewriting.is_for_model(content, before, self._rewriting))
 
-    def save(self, plan: Plan, completion: Completion, said: str, *, streamed: bool) -> None:
-        """Saves the whole answer with its usage, its context and its citations.
-
-        `streamed` is false where none of its text has been saved before.
-        """
+    def save(self, plan: Plan, completion: Completion, said: str) -> None:
+        """Saves the whole answer with its usage, its context and its citations."""
         answer = self.answer
         answer.status = Message.Status.COMPLETED
         answer.model, answer.finish_reason = completion.model, completion.finish_reason
         told = completion.usage
         usage = told if told.prompt_tokens else self._estimated(plan, said)
-        self._settle(plan, said, usage, estimated=usage != told, streamed=streamed)
+        self._settle(plan, said, usage, estimated=usage != told)
         logger.info(
             "answer completed",
             extra=self._log_ids()
@@ -209,7 +206,7 @@ class Turn:
         if kept is None:
             # Deleted: `save` has charged it where it came to that.
             saving = isinstance(error, Message.DoesNotExist)
-            self._charge(Usage(0, 0) if saving else usage, estimated=True)
+            self._charge(self._entry(Usage(0, 0) if saving else usage, estimated=True))
             return
         kept.status, kept.error_code, kept.error = Message.Status.FAILED, code, detail
         self.answer = kept
@@ -222,7 +219,6 @@ class Turn:
         usage: Usage,
         *,
         estimated: bool,
-        streamed: bool = True,
     ) -> None:
         """Saves the answer with its citations and writes down what it took, in one transaction."""
         answer = self.answer
@@ -237,16 +233,16 @@ class Turn:
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
-        model, former_cost = self._charged_model(), answer.cost_usd
-        answer.cost_usd += ledger.cost(model, usage)
+        entry, former_cost = self._entry(usage, estimated=estimated), answer.cost_usd
+        answer.cost_usd += entry.cost_usd
+        outgrown = plan is not None and plan.receipt.history.left_out
         try:
-            with transaction.atomic():
-                if plan is not None and plan.receipt.history.left_out:
+            with transaction.atomic() if outgrown else nullcontext():
+                if outgrown:
                     Conversation.objects.filter(pk=self.conversation.pk).update(summary_due=True)
-                released = answer.settle(said, citations, streamed=streamed)
-                self._charge(usage, released, estimated=estimated)
+                answer.settle(said, citations, entry)
         except Message.DoesNotExist:
-            self._charge(usage, estimated=estimated)
+            self._charge(entry)
             raise
         except Error:
             answer.cost_usd = former_cost  # saving is tried again
@@ -258,22 +254,22 @@ class Turn:
             pk=self.answer.pk
         )
 
-    def _charge(self, usage: Usage, released: Amount | None = None, *, estimated: bool) -> None:
-        """Writes down what the answer took, in place of what was reserved for it."""
-        answer = self.answer
-        with transaction.atomic(savepoint=False):
-            ledger.charge(
-                self.conversation,
-                ledger.Purpose.ANSWER,
-                self._charged_model(),
-                usage,
-                message_id=answer.pk,
-                charged_to=answer.charged_to,
-                estimated=estimated,
-                at=answer.began_at,
-                released=answer.reserved if released is None else released,
-            )
-        answer.reserved_tokens, answer.reserved_usd = 0, Decimal(0)
+    def _charge(self, entry: UsageEntry) -> None:
+        """Writes down what an answer took that is gone, in place of what was reserved for it."""
+        with transaction.atomic():
+            entry.enter(self.answer.began_at, self.answer.reserved)
+        self.answer.reserved_tokens, self.answer.reserved_usd = 0, Decimal(0)
+
+    def _entry(self, usage: Usage, *, estimated: bool) -> UsageEntry:
+        return ledger.entry(
+            self.conversation,
+            ledger.Purpose.ANSWER,
+            self._charged_model(),
+            usage,
+            message_id=self.answer.pk,
+            charged_to=self.answer.charged_to,
+            estimated=estimated,
+        )
 
     def _charged_model(self) -> str:
         """Who answered or was to; empty where that is not known yet."""

@@ -1,6 +1,7 @@
 """Messages: a tree in each conversation, of which one path is the conversation as it is shown."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from conversations.models.ending import end
 from conversations.models.evidence import Citation, Retrieval
 from conversations.models.process import WebProcess
 from conversations.models.usage import Amount, Limit, UsageEntry
@@ -214,21 +216,20 @@ class Message(models.Model):
         What it took is not known: what was reserved for it counts as spent. Raises
         Message.DoesNotExist where it was deleted meanwhile.
         """
-        fields = ["status", "started_at", "content", "prompt_tokens", "cost_usd", *RESERVED]
+        fields = ["status", "started_at", "content", "prompt_tokens", "cost_usd"]
+        fields += ["reserved_tokens", "reserved_usd"]
         with transaction.atomic():
             self.refresh_from_db(fields=fields, from_queryset=Message.objects.select_for_update())
             if self.status != self.Status.PENDING:
                 return
             self.status, self.error_code = self.Status.INTERRUPTED, "interrupted"
             self.error = "The server stopped before the answer's end: ask again."
-            if self.reserved_tokens:
-                self.completion_tokens = self.reserved_tokens - self.prompt_tokens
-                self.cost_usd += self.reserved_usd
-            released = self.settle("".join(self.streamed.values_list("text", flat=True)))
-            if released.tokens:
-                self._entry_of(released).enter(self.began_at, released)
+            entry = self._entry_of_reserved() if self.reserved_tokens else None
+            self.settle("".join(self.streamed.values_list("text", flat=True)), entry=entry)
 
-    def _entry_of(self, reserved: Amount) -> UsageEntry:
+    def _entry_of_reserved(self) -> UsageEntry:
+        self.completion_tokens = self.reserved_tokens - self.prompt_tokens
+        self.cost_usd += self.reserved_usd
         return UsageEntry(
             user_id=self.conversation.user_id,
             key_id=self.charged_to[0] if self.charged_to else None,
@@ -238,7 +239,7 @@ class Message(models.Model):
             model=self.sampling.get("model") or self.conversation.model,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
-            cost_usd=reserved.usd,
+            cost_usd=self.reserved_usd,
             estimated=True,
         )
 
@@ -253,38 +254,26 @@ class Message(models.Model):
         return Amount(self.reserved_tokens, self.reserved_usd)
 
     def settle(
-        self, content: str, citations: Sequence[Citation] = (), *, streamed: bool = True
-    ) -> Amount:
-        """Ends the answer with the status it has been given; saved in one transaction.
+        self, content: str, citations: Sequence[Citation] = (), entry: UsageEntry | None = None
+    ) -> None:
+        """Ends the answer with the status it has been given, and enters what it took.
 
-        `streamed` is false where none of its text has been saved before. What had been reserved
-        for it is returned, to be released. Raises Message.DoesNotExist where it was deleted
-        meanwhile, and EndedBefore where it has ended: a connection may break just after a commit,
-        and then it is saved again. Only what was interrupted, its process being taken for dead, may
-        still end otherwise.
+        All in one transaction, in which what had been reserved for it is released. Raises
+        Message.DoesNotExist where it was deleted meanwhile, and EndedBefore where it has ended: a
+        connection may break just after a commit, and then it is saved again. Only what was
+        interrupted, its process being taken for dead, may still end otherwise.
         """
         self.content, self.duration_ms = content, self._elapsed()
-        with transaction.atomic(savepoint=False):
-            if self.limits:
-                # It may have been stopped while it was being reserved for.
-                there = Message.objects.select_for_update()
-                self.refresh_from_db(fields=RESERVED, from_queryset=there)
-            # Not its place in the tree, which may have changed while the model spoke.
-            ending = {name: getattr(self, name) for name in ENDING} | dict.fromkeys(RESERVED, 0)
-            same = Message.objects.filter(pk=self.pk, started_at=self.started_at)
-            to_come = {self.Status.PENDING, self.Status.INTERRUPTED} - {self.status}
-            if not same.filter(status__in=to_come).update(**ending):
+        together = transaction.atomic(savepoint=False) if citations else nullcontext()
+        with together:
+            if not end(self, entry):
                 if Message.objects.filter(pk=self.pk).exists():
                     raise EndedBefore
                 raise Message.DoesNotExist
-            released = self.reserved
-            self.reserved_tokens, self.reserved_usd = 0, Decimal(0)
             if citations:
                 self._keep(citations)
-            if streamed:
-                StreamedText.objects.filter(message=self).delete()
+        self.reserved_tokens, self.reserved_usd = 0, Decimal(0)
         note_known(self, "citations", sorted(citations, key=lambda one: one.number))
-        return released
 
     def _keep(self, citations: Sequence[Citation]) -> None:
         """Saves citations; a document deleted since the search leaves its quote alone."""
@@ -302,25 +291,6 @@ class Message(models.Model):
             return None
         elapsed = int((timezone.now() - self.started_at) / timedelta(milliseconds=1))
         return min(max(0, elapsed), MOST_MILLISECONDS)
-
-
-# What an answer's end decides, and what it releases.
-ENDING = (
-    "status",
-    "content",
-    "model",
-    "finish_reason",
-    "error_code",
-    "error",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "cost_usd",
-    "grounding",
-    "duration_ms",
-    "context",
-)
-RESERVED = ("reserved_tokens", "reserved_usd")
 
 
 class StreamedText(models.Model):

@@ -163,21 +163,35 @@ class UsageEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.purpose}: {self.prompt_tokens} + {self.completion_tokens}"
 
+    @property
+    def amount(self) -> Amount:
+        """What it counts to budgets."""
+        return Amount(self.prompt_tokens + self.completion_tokens, self.cost_usd)
+
+    @property
+    def payers(self) -> list[UUID]:
+        """Whose budgets it counts to."""
+        return [one for one in (self.user_id, self.key_id) if one]
+
+    def stored_at(self, at: datetime) -> dict[str, Any]:
+        """Its row in the ledger, as of that moment."""
+        self.created_at = at
+        return {field.attname: getattr(self, field.attname) for field in self._meta.concrete_fields}
+
     def enter(self, at: datetime, released: Amount = NOTHING) -> None:
         """Adds it to the ledger and counts it to budgets, instead of what was reserved for it.
 
         Within a transaction. `at` is when the answer was begun. A call that took nothing leaves no
         entry, and only releases what was reserved.
         """
-        tokens = self.prompt_tokens + self.completion_tokens
-        if tokens:
+        took = self.amount
+        if took.tokens:
             self.created_at = at
             # Raw, that is with the time given: Django would put the present one.
             self.save_base(raw=True, force_insert=True)
-        if tokens or released != NOTHING:
-            holders = [one for one in (self.user_id, self.key_id) if one]
-            more = Amount(tokens - released.tokens, self.cost_usd - released.usd)
-            Spending.objects.count_in(holders, at, more)
+        if took.tokens or released != NOTHING:
+            more = Amount(took.tokens - released.tokens, took.usd - released.usd)
+            Spending.objects.count_in(self.payers, at, more)
 
 
 class SpendingQuerySet(models.QuerySet["Spending"]):

@@ -21,7 +21,7 @@ def turn(user, settings):
 
 def save(turn):
     completion = Completion("So.", turn.plan.models[0], Usage(100, 20), "stop", None)
-    turn.save(turn.plan, completion, "So.", streamed=True)
+    turn.save(turn.plan, completion, "So.")
 
 
 def test_what_is_saved_again_is_charged_once(turn):

@@ -1,11 +1,7 @@
-"""The whole product as users meet it: README's lines, and real streams over real sockets."""
+"""The whole product as users meet it: real streams over real sockets."""
 
-import os
-import re
-import subprocess
 import threading
 import time
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -13,9 +9,7 @@ import pytest
 
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
-from tests.launch.test_launch import ROOT, environment, free_port, served
-
-README = ROOT / "README.md"
+from tests.launch.test_launch import free_port, served
 
 
 @pytest.fixture(scope="module")
@@ -33,38 +27,6 @@ def product(tmp_path_factory):
 def http(product):
     with httpx.Client(base_url=product[0], timeout=30) as client:
         yield client
-
-
-def blocks_of_readme():
-    """The fenced shell blocks that are not about `make` itself."""
-    found = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
-    return [block for block in found if "make run" not in block]
-
-
-def test_every_line_of_the_readme_works(tmp_path: Path) -> None:
-    port = free_port()
-    with served(tmp_path, port):
-        script = "\n".join(blocks_of_readme()).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
-        script = script.replace(".venv/bin/python manage.py", f"python {ROOT}/manage.py")
-        here = tmp_path / "here"
-        here.mkdir()
-        path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script.replace("curl ", "curl -f ")],
-            cwd=here,
-            env=environment(tmp_path, PATH=path),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    assert done.returncode == 0, done.stderr
-    assert '"status":"pending"' in done.stdout
-    assert "> A ticket costs 14.50 euros." in done.stdout
-    assert '"page":1' in done.stdout
-    assert "event: message.completed" in done.stdout
-    assert "bot_" in done.stdout
-    assert "0 added, 1 skipped, 0 failed" in done.stdout
 
 
 def opened(http: httpx.Client) -> str:

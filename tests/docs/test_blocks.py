@@ -1,35 +1,36 @@
 """Every block of code in README.md and docs/ does what the page says, or says why it is not run."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.docs.commands import CALLER, UNLIKE
 from tests.docs.pages import PAGES, PROSE, ROOT, Block, blocks
 from tests.docs.scripts import last_json, misfits, printed, script, shown_answers
-from tests.fake_groq import FakeGroq
+from tests.fake_groq import FakeGroq, Handler, Received, answer, echo
 from tests.launch.test_launch import environment, free_port, served
 
 MOST_NOT_RUN = 12
-RUN = {
-    "sh": ["bash"],
-    "python": [sys.executable],
-    "js": ["node"],
-}
+RUN = {"sh": ["bash"], "python": [sys.executable], "js": ["node"]}
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A running product whose model is scripted."""
+    """A running product whose model is scripted, and what stands for `python` on its pages."""
 
     port: int
     variables: Mapping[str, str]
+    python: str
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +38,48 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """One for all pages: each has users of its own."""
     data_dir, port = tmp_path_factory.mktemp("product"), free_port()
     with FakeGroq() as groq:
+        groq.script(model_says)
         model = {"GROQ_API_KEY": "gsk_test", "GROQ_BASE_URL": groq.url, "GROQ_MAX_RETRIES": 0}
-        with served(data_dir, port, **model):
-            yield Product(port, environment(data_dir, **model))
+        variables = environment(data_dir, **model)
+        with (
+            served(data_dir, port, **model),
+            commands_at(data_dir / "commands", variables) as calls,
+        ):
+            yield Product(port, variables, calls)
+
+
+@contextmanager
+def commands_at(address: Path, variables: dict[str, str]) -> Iterator[str]:
+    """A script that stands for `python` and is quick about `manage.py`."""
+    command = [sys.executable, "-m", "tests.docs.commands", str(address)]
+    with subprocess.Popen(command, cwd=ROOT, env=variables) as server:
+        try:
+            deadline = time.monotonic() + 30
+            while not address.exists():
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield CALLER.format(python=sys.executable, socket=str(address), unlike=UNLIKE)
+        finally:
+            server.kill()
+
+
+def model_says(handler: Handler, request: Received) -> None:
+    """A story takes its time, so that it can be stopped; the rest is an echo."""
+    handler.server.replies.append(model_says)
+    if "story" in request.body["messages"][-1]["content"]:
+        answer("Once upon a time " * 100, delay=0.1)(handler, request)
+    else:
+        echo(handler, request)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
 def test_the_blocks_of_a_page_work(path: Path, product: Product, tmp_path: Path) -> None:
     """In the project's folder as it were, one language after the other: the shell's is first."""
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(product.python)
+    python.chmod(0o755)
     (tmp_path / "manage.py").symlink_to(ROOT / "manage.py")
     (tmp_path / ".curlrc").write_text("fail-with-body\n")
     found, variables = blocks(path), {**product.variables, "CURL_HOME": str(tmp_path)}
@@ -69,8 +103,9 @@ def _addressed(text: str, port: int) -> str:
 
 
 def _output(path: Path, command: list[str], folder: Path, variables: dict[str, str]) -> str:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}")
+    for program in (command[0], *re.findall(r"\bjq\b", Path(command[-1]).read_text())[:1]):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
     done = subprocess.run(
         command, cwd=folder, env=variables, capture_output=True, text=True, timeout=60
     )

@@ -316,6 +316,7 @@ SPECTACULAR_SETTINGS = {
         "DocumentStatus": "documents.models.Document.Status",
         "MessageStatus": "conversations.models.Message.Status",
         "MessageRole": "conversations.models.Message.Role",
+        "ConversationMode": "conversations.models.Conversation.Mode",
         "ConversationGrounding": "conversations.models.Conversation.Grounding",
         "AnswerGrounding": "conversations.models.Message.Grounding",
         "QueryRewriting": "conversations.models.Conversation.Rewriting",

@@ -1,6 +1,7 @@
 """Every block of code in README.md and docs/ does what the page says, or says why it is not run."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,18 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
             yield Product(port, variables, calls)
 
 
+# What `uvx` would fetch is there, in the version that the page names, which it holds to.
+UVX = """\
+#!{python}
+import runpy, sys
+from importlib.metadata import version
+name, _, wanted = sys.argv[1].partition("==")
+assert wanted == version(name), f"{{name}} {{version(name)}} is tested here"
+sys.argv = sys.argv[1:]
+runpy.run_module(name.replace("-", "_"), run_name="__main__")
+"""
+
+
 @contextmanager
 def commands_at(address: Path, variables: dict[str, str]) -> Iterator[str]:
     """A script that stands for `python` and is quick about `manage.py`."""
@@ -76,13 +89,15 @@ def model_says(handler: Handler, request: Received) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
 def test_the_blocks_of_a_page_work(path: Path, product: Product, tmp_path: Path) -> None:
     """In the project's folder as it were, one language after the other: the shell's is first."""
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(product.python)
-    python.chmod(0o755)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, text in (("python", product.python), ("uvx", UVX.format(python=sys.executable))):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
     (tmp_path / "manage.py").symlink_to(ROOT / "manage.py")
     (tmp_path / ".curlrc").write_text("fail-with-body\n")
     found, variables = blocks(path), {**product.variables, "CURL_HOME": str(tmp_path)}
+    variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
     answers: dict[int, str] = {}
     for language in RUN:
         if text := script(found, language):

@@ -208,7 +208,9 @@ def test_answers_wait_for_a_database_that_is_away_longer_than_they_take(product:
     with streaming(product, 10) as (paths, told):
         product.launcher.send_signal(signal.SIGSTOP)  # who would start it again
         try:
-            os.kill(product.postgres, signal.SIGQUIT)  # as `pg_ctl -m immediate` does
+            server = psutil.Process(product.postgres)
+            server.send_signal(signal.SIGQUIT)  # as `pg_ctl -m immediate` does
+            wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE)
             with ThreadPoolExecutor(8) as threads:
                 answers = list(threads.map(look, range(8)))  # each waits for five seconds
             started = time.monotonic()

@@ -1,15 +1,18 @@
 """The launcher as its users meet it: exit codes, clear lines, and nothing left behind."""
 
+import atexit
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,7 +107,7 @@ def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
     """One folder's life: Ctrl-C, then kill -9 of the launcher."""
     port = free_port()
 
-    with served(tmp_path, port) as (launcher, first):
+    with begun(tmp_path, port) as (launcher, first):
         family = descendants(launcher.pid)
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(20) == 0
@@ -113,7 +116,7 @@ def test_serve_ends_clean_and_comes_back(tmp_path: Path) -> None:
     assert len(family) > 4
     assert not [pid for pid in family if running(pid)]
 
-    with served(tmp_path, port) as (launcher, second):
+    with begun(tmp_path, port) as (launcher, second):
         family = descendants(launcher.pid)
         launcher.kill()
         launcher.wait()
@@ -140,7 +143,30 @@ def test_a_part_that_does_not_stay_up_is_named(monkeypatch: pytest.MonkeyPatch) 
 def served(
     data_dir: Path, port: int, **variables: object
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """A launcher that is up, and what it has printed so far."""
+    """A launcher that is up, and what it has printed so far. Its database is migrated before."""
+    if not (data_dir / "postgres").exists():
+        # Unlike Python's own copies these have the owner of what is copied.
+        subprocess.run(["cp", "-a", str(migrated() / "postgres"), str(data_dir)], check=True)
+    with begun(data_dir, port, **variables) as (launcher, output):
+        yield launcher, output
+
+
+@cache
+def migrated() -> Path:
+    """A data folder with a database that is migrated, one for all servers of these tests."""
+    folder = tempfile.TemporaryDirectory(prefix="botgpt-")
+    atexit.register(folder.cleanup)
+    migrate = [sys.executable, "manage.py", "migrate"]
+    done = launch(Path(folder.name), "exec", "--", *migrate, DEBUG="true")
+    assert done.returncode == 0, done.stderr
+    return Path(folder.name)
+
+
+@contextmanager
+def begun(
+    data_dir: Path, port: int, **variables: object
+) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    """A launcher that is up, and what it has printed so far. In an empty folder it makes all."""
     output = data_dir / "output"
     with output.open("wb") as log:
         launcher = subprocess.Popen(

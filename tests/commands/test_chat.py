@@ -61,7 +61,7 @@ def terminal(environment):
 
     def start(*options):
         child = pexpect.spawn(
-            sys.executable, [*CHAT, *options], env=environment, encoding="utf-8", timeout=20
+            sys.executable, [*CHAT, *options], env=environment, encoding="utf-8", timeout=60
         )
         started.append(child)
         child.delaybeforesend = None
@@ -84,7 +84,7 @@ def pipe(environment):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     return run
@@ -285,14 +285,14 @@ def test_ctrl_c_ends_a_pipe(environment, groq):
     )
     process.stdin.write("Count\nAnd again\n")
     process.stdin.close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not groq.received and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(20) == 130
+    assert process.wait(60) == 130
     assert len(groq.received) == 1
     assert Message.objects.get(position=1).status == "cancelled"
     process.stdout.close()

@@ -75,7 +75,7 @@ def test_progress_is_shown_on_a_terminal(folder, user_id, capsys, monkeypatch):
 
 
 def test_files_are_read_side_by_side(folder, user_id, monkeypatch, capsys):
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=30)
 
     def read_when_both_are_there(document, on_page):
         together.wait()
@@ -113,7 +113,7 @@ def test_a_document_can_be_seen_and_sent_while_it_is_read(folder, api, user_id, 
         content = document.file.open("rb").read()
         with ThreadPoolExecutor() as elsewhere:
             sent = elsewhere.submit(upload_and_close, api, content, user_id)
-            answers.append((str(document.pk), sent.result(timeout=10)))
+            answers.append((str(document.pk), sent.result(timeout=30)))
         ingestion.ingest(document, on_page)
 
     monkeypatch.setattr(ingest, "ingest", send_the_same_meanwhile)

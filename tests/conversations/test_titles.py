@@ -126,7 +126,7 @@ def test_a_model_out_of_service_is_not_asked_for_every_title_there_is(api, user_
 def test_several_are_written_at_once(api, user_id, groq):
     for _ in range(4):
         opened(api, user_id)
-    together = threading.Barrier(4, timeout=5)
+    together = threading.Barrier(4, timeout=30)
 
     def when_all_are_asked_for(handler, request):
         together.wait()

@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
     return bool(shown.stdout.strip()) and "Z" not in shown.stdout
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -90,7 +90,7 @@ def test_a_killed_server_is_started_again_in_place_of_another(
         elsewhere = embedded._start(server.place)
         server.start_again()
 
-        assert elsewhere.wait(5) == 0
+        assert elsewhere.wait(30) == 0
         assert query(data_dir, "SELECT answer FROM again") == [(42,)]
 
 
@@ -113,7 +113,7 @@ def test_an_orphan_is_stopped(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -
 
     assert orphan.process.poll() is None
     with embedded.running(data_dir):
-        assert orphan.process.wait(5) == 0
+        assert orphan.process.wait(30) == 0
 
 
 def test_a_number_reused_by_another_process_is_no_obstacle(data_dir: Path) -> None:

@@ -17,7 +17,7 @@ QUIET = ["--disable-background-networking", "--disable-component-update", "--dis
 QUIET += ["--disable-quic", "--no-first-run", "--disable-gpu"]
 SMALL_MODEL = "openai/gpt-oss-20b"
 
-expect.set_options(timeout=8_000)
+expect.set_options(timeout=20_000)
 
 
 def executable(playwrights_own: str) -> str:

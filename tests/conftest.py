@@ -17,7 +17,33 @@ from tests.fake_groq import FakeGroq
 
 # Made with the schema, and of no test.
 OF_THE_SCHEMA = {"auth_permission", "django_content_type"}
+# Files and folders that take longest, with whose last test no process should be left alone.
+LONGEST = [
+    *("launch/test_faults.py", "page", "launch/test_survival.py", "api/test_any_input.py"),
+    *("commands/test_chat.py", "launch", "browser", "openai/test_sdks.py", "llm/test_breaker.py"),
+]
+# A server, or a browser, for all files of a folder.
+TOGETHER = {"page"}
 SAMPLES = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Keeps on one process what shares a server, and puts the longest first."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(here)
+        names = (path.as_posix(), *(folder.as_posix() for folder in path.parents))
+        return next((LONGEST.index(name) for name in names if name in LONGEST), len(LONGEST))
+
+    for item in items:
+        folder = item.path.parent.relative_to(here).as_posix()
+        group = folder if folder in TOGETHER else item.path.relative_to(here).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    # Last, for pytest-django puts tests without a database behind all others.
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import django
-from django.core.management import execute_from_command_line
+from django.core.management import (
+    call_command,
+    execute_from_command_line,
+    get_commands,
+    load_command_class,
+)
 
 SETTINGS = {
     line.partition("=")[0]
@@ -45,6 +50,10 @@ def serve(address: str) -> None:
     """Takes calls side by side."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "botgpt.settings")
     django.setup()
+    call_command("check")  # loads what every command would load for its own checks
+    for name, app in get_commands().items():
+        if isinstance(app, str) and not app.startswith("django."):
+            load_command_class(app, name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)

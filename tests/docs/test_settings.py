@@ -1,0 +1,25 @@
+"""docs/configuration.md tells every setting of .env.example, which has all that are read."""
+
+import re
+
+from tests.docs.pages import ROOT
+
+EXAMPLE = re.compile(r"^([A-Z0-9_]+)=(.*)", re.MULTILINE)
+ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.*?) \|", re.MULTILINE)
+
+EXAMPLES = dict(EXAMPLE.findall((ROOT / ".env.example").read_text()))
+ROWS = dict(ROW.findall((ROOT / "docs" / "configuration.md").read_text()))
+
+
+def test_the_page_tells_them_in_the_order_of_the_example() -> None:
+    assert list(ROWS) == list(EXAMPLES)
+
+
+def test_the_page_and_the_example_have_the_same_defaults() -> None:
+    told = {name: text.strip("`") for name, text in ROWS.items()}
+    other = {
+        name: (value, told[name])
+        for name, value in EXAMPLES.items()
+        if value and value != told[name]
+    }
+    assert other == {}

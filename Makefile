@@ -78,7 +78,8 @@ audit: .venv/.uv
 
 # The stamps are written last: an interrupted installation is taken up again.
 .venv/.run: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Installing what requirements.txt names into .venv: the first time, a minute or so."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 .venv/.test: tests/requirements.txt requirements.txt | .venv/bin/python
@@ -94,7 +95,9 @@ audit: .venv/.uv
 		-r tests/benchmarks/requirements.txt
 	@touch $@
 
+# Debian's Python without its venv package leaves an environment without pip behind.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv \
+		|| { rm -rf .venv; echo "No environment was made: install the package python3-venv."; exit 1; }

@@ -1,6 +1,6 @@
 """What is deleted by age, where the settings say so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from documents.models import Document
 MESSAGES_AT_ONCE = 1_000
 DOCUMENTS_AT_ONCE = 20
 TRACES_AT_ONCE = 1_000
+Progress = Callable[[int], object]
 EPOCH = datetime.fromtimestamp(0, UTC)
 # Documents that are looked at in one query.
 LOOKED_AT = 1_000
@@ -40,13 +41,16 @@ def due() -> Aged:
     )
 
 
-def delete_due() -> Aged:
-    """Deletes what is older than the settings let it get, in batches; how many there were."""
+def delete_due(progress: Progress = lambda _: None) -> Aged:
+    """Deletes what is older than the settings let it get, in batches; how many there were.
+
+    `progress` hears how many each batch was.
+    """
     # Conversations first: documents that only these used are unused from then on.
     return Aged(
-        _deleted(_delete_conversations, settings.RETENTION_DAYS),
-        _deleted(_delete_documents, settings.DOCUMENT_RETENTION_DAYS),
-        _deleted(_delete_traces, settings.TRACE_RETENTION_DAYS),
+        _deleted(_delete_conversations, settings.RETENTION_DAYS, progress),
+        _deleted(_delete_documents, settings.DOCUMENT_RETENTION_DAYS, progress),
+        _deleted(_delete_traces, settings.TRACE_RETENTION_DAYS, progress),
     )
 
 
@@ -54,8 +58,12 @@ def _counted(rows: Callable[[datetime], Any], days: int) -> int:
     return rows(_ago(days)).count() if days else 0
 
 
-def _deleted(delete: Callable[[datetime], int], days: int) -> int:
-    return delete(_ago(days)) if days else 0
+def _deleted(delete: Callable[[datetime], Iterator[int]], days: int, progress: Progress) -> int:
+    deleted = 0
+    for batch in delete(_ago(days)) if days else ():
+        progress(batch)
+        deleted += batch
+    return deleted
 
 
 def _ago(days: int) -> datetime:
@@ -88,28 +96,23 @@ def _first_id(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-def _delete_conversations(before: datetime) -> int:
-    deleted = 0
+def _delete_conversations(before: datetime) -> Iterator[int]:
     while chosen := _conversations(before).first_with(MESSAGES_AT_ONCE):
         # Unless somebody went on with one this moment.
-        deleted += _conversations(before).filter(pk__in=chosen).remove()
-    return deleted
+        yield _conversations(before).filter(pk__in=chosen).remove()
 
 
-def _delete_documents(before: datetime) -> int:
-    deleted, last = 0, UUID(int=0)
+def _delete_documents(before: datetime) -> Iterator[int]:
+    last = UUID(int=0)
     while ids := list(
         _documents(before).filter(pk__gt=last).values_list("pk", flat=True)[:LOOKED_AT]
     ):
         for start in range(0, len(ids), DOCUMENTS_AT_ONCE):
             some = ids[start : start + DOCUMENTS_AT_ONCE]
-            deleted += _documents(before).filter(pk__in=some).remove()
+            yield _documents(before).filter(pk__in=some).remove()
         last = ids[-1]
-    return deleted
 
 
-def _delete_traces(before: datetime) -> int:
-    deleted = 0
+def _delete_traces(before: datetime) -> Iterator[int]:
     while ids := list(_traces(before).values_list("pk", flat=True)[:TRACES_AT_ONCE]):
-        deleted += Retrieval.objects.filter(pk__in=ids).delete()[0]
-    return deleted
+        yield Retrieval.objects.filter(pk__in=ids).delete()[0]

@@ -1,6 +1,6 @@
 """Files without a document, as a process leaves that is killed between the two; and the reverse."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -19,6 +19,7 @@ FOLDER = "documents"
 HEX_DIGITS = 32
 # An upload under way has its file before its row.
 MAY_BE_ARRIVING = timedelta(hours=1)
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,22 @@ def storage() -> Storage:
     return Document._meta.get_field("file").storage
 
 
-def files_without_document() -> Iterator[Orphan]:
-    """AT_ONCE files are in memory at a time, and one folder's names."""
+def files_without_document(progress: Progress = lambda _: None) -> Iterator[Orphan]:
+    """AT_ONCE files are in memory at a time, and one folder's names; `progress` counts files."""
     names = _names(storage(), FOLDER)
     while some := list(islice(names, AT_ONCE)):
         known = _known(some)
         yield from (found for name in some if name not in known and (found := _orphan(name)))
+        progress(len(some))
 
 
-def documents_without_file() -> Iterator[Document]:
-    """AT_ONCE documents are in memory at a time."""
+def documents_without_file(progress: Progress = lambda _: None) -> Iterator[Document]:
+    """AT_ONCE documents are in memory at a time; `progress` counts them."""
     rest = Document.objects.only("pk", "name", "file").order_by("pk")
     page = list(rest[:AT_ONCE])
     while page:
         yield from (one for one in page if not one.has_file())
+        progress(len(page))
         page = list(rest.filter(pk__gt=page[-1].pk)[:AT_ONCE])
 
 

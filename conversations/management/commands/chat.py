@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,12 +11,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
+from django.core.management.base import CommandError
 
 from conversations.chat import HELP, Chat, Opening
 from conversations.models import Conversation
 from conversations.terminal import Terminal
+from documents.explained import ExplainedCommand
 from documents.models import Document
 from llm import catalogue
 
@@ -24,24 +24,20 @@ from llm import catalogue
 LOCAL_USER = UUID("10ca1000-0000-4000-8000-000000000000")
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Reads questions from the terminal, or one a line from a pipe."""
 
-    help = f"""\
-Chat in the terminal, or with one question a line from a pipe:
-
-  manage.py chat --document report.pdf
-  manage.py chat --mode grounded_rag < questions.txt > answers.txt
-
+    help = "Chat in the terminal, or with one question a line from a pipe."
+    examples = """
+manage.py chat --document report.pdf
+manage.py chat --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --mode grounded_rag
+manage.py chat --mode grounded_rag < questions.txt > answers.txt
+"""
+    notes = f"""
 Within it:
 
 {HELP}
 """
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the line ends of the help."""
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(*args, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares who chats, about what, with which model."""
@@ -74,17 +70,16 @@ Within it:
     def _chat(self, options: dict[str, Any]) -> None:
         interactive = sys.stdin.isatty()
         terminal = Terminal(sys.stdout, sys.stdout if interactive else sys.stderr)
-        try:
-            chat = self._begun(terminal, options)
-            self._lead(chat, interactive)
-        except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
-        except OperationalError as error:
-            raise CommandError("The database does not answer: start it with make run.") from error
+        chat = self._begun(terminal, options)
+        self._lead(chat, interactive)
         if chat.stopped and not interactive:
             sys.exit(128 + signal.SIGINT)
         if chat.failures and not interactive:
             raise CommandError(f"{chat.failures} of the lines failed.")
+
+    def so_far(self) -> str:
+        """Each message is kept as it comes."""
+        return "What was said is kept."
 
     def _begun(self, terminal: Terminal, options: dict[str, Any]) -> Chat:
         """Raises CommandError."""

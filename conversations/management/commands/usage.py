@@ -6,20 +6,26 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from conversations.models import UsageEntry
 from conversations.usage_serializers import MOST_DAYS, UsageRowSerializer
+from documents.explained import ExplainedCommand
 
 HEAD = ("day", "model", "calls", "prompt", "completion", "cached", "cost in USD")
 LINE = "{:<10}  {:<24} {:>8} {:>12} {:>12} {:>12} {:>14}"
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Prints a row for each day and model, then the total."""
 
     help = "Show tokens and cost by day (UTC) and model, latest first."
+    examples = """
+manage.py usage
+manage.py usage --days 7 --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11
+manage.py usage --days 1 --json
+"""
+    notes = "With --json there is a line for each day and model, and no total."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares --user, --days and --json."""
@@ -34,7 +40,7 @@ class Command(BaseCommand):
         today = timezone.now().date()
         visible = UsageEntry.objects.visible_to(options["user"])
         entries = visible.on_days(today - timedelta(days=options["days"] - 1), today)
-        rows = entries.grouped(["day", "model"])
+        rows = list(entries.grouped(["day", "model"]))
         if options["json"]:
             for row in rows:
                 self.stdout.write(json.dumps(UsageRowSerializer(row).data))

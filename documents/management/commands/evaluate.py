@@ -1,7 +1,7 @@
 """`manage.py evaluate`: how well search finds the evidence of questions about a folder."""
 
 import logging
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +11,8 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files import File
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connection
-from tqdm import tqdm
 
 from documents.evaluation import (
     DEPTH,
@@ -25,6 +24,7 @@ from documents.evaluation import (
     find_questions,
     read_questions,
 )
+from documents.explained import Bar, ExplainedCommand
 from documents.extraction.kind import HEAD_BYTES, sniff
 from documents.ingestion import ingest
 from documents.models import Document
@@ -36,11 +36,16 @@ from llm.retrieval import Query
 EVALUATOR = UUID("e7a10a7e-0000-4000-8000-000000000000")
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Ingests what is missing, asks every question, and prints the numbers."""
 
-    help = """\
-Measure search on a folder of documents (PDF, TXT, MD) with questions, one JSON object a line:
+    help = "Measure search on a folder of documents (PDF, TXT, MD) with questions about them."
+    examples = """
+manage.py evaluate library/
+manage.py evaluate library/ questions.jsonl --scope document --json
+"""
+    notes = """
+The questions are JSON Lines, one object a line:
 
   {"question": "What were net sales?", "document": "report.pdf", "pages": [24, 31]}
   {"question": "When does it open?", "text": "opens at nine", "id": "opening"}
@@ -52,11 +57,6 @@ holds ANY of the texts (line ends do not matter); with a document alone, any of 
 Prints recall@1, @3, @5 and @10 (the share of questions with a hit that high), MRR@10 (the mean
 of 1 / rank of the first hit), and the questions whose hit came late or not at all.
 """
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the line ends of the help."""
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(*args, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares PATH, QUESTIONS, --scope, --user, --anew and --json."""
@@ -101,16 +101,16 @@ of 1 / rank of the first hit), and the questions whose hit came late or not at a
             questions = read_questions(path, list(files), options["scope"])
         except QuestionError as error:
             raise CommandError(str(error)) from error
-        silent = None if options["verbosity"] else True
         user = get_user_model().objects.known_as(options["user"])
-        documents, unread = _ingest(user, files, anew=options["anew"], silent=silent)
+        reading = self.progress(options, desc="reading", total=len(files), unit="file")
+        documents, unread = _ingest(user, files, reading, anew=options["anew"])
         ids = {name: document.pk for name, document in documents.items()}
-        outcomes = tqdm(
+        outcomes = self.progress(
+            options,
             ask(questions, _search, ids, options["scope"]),
             desc="asking",
             total=len(questions),
             unit="question",
-            disable=silent,
         )
         distinct = {document.pk: document for document in documents.values()}
         report = Report(
@@ -122,13 +122,17 @@ of 1 / rank of the first hit), and the questions whose hit came late or not at a
         )
         self.stdout.write(report.as_json() if options["json"] else report.as_text())
 
+    def so_far(self) -> str:
+        """Numbers of some of the questions would mislead."""
+        return "Nothing was measured; the documents that were read are kept for the next run."
+
 
 def _search(text: str, ids: Sequence[UUID]) -> list[Passage]:
     return search([Query(((text, 1.0),))], ids, DEPTH).passages
 
 
 def _ingest(
-    user: Any, files: Mapping[str, Path], *, anew: bool, silent: bool | None
+    user: Any, files: Mapping[str, Path], bar: Bar, *, anew: bool
 ) -> tuple[dict[str, Document], dict[str, str]]:
     """The documents by name, all readable ones ready; and why the others are not."""
     documents: dict[str, Document] = {}
@@ -136,8 +140,8 @@ def _ingest(
     pool = ThreadPoolExecutor(settings.DOCUMENTS_AT_ONCE)
     try:
         taken = pool.map(lambda path: _take(user, path, anew=anew), files.values())
-        bar = tqdm(taken, desc="reading", total=len(files), unit="file", disable=silent)
-        for name, document in zip(files, bar, strict=True):
+        for name, document in zip(files, taken, strict=True):
+            bar.update()
             if document is None:
                 unread[name] = "neither a PDF nor plain text"
             elif document.status == Document.Status.FAILED:
@@ -147,6 +151,7 @@ def _ingest(
     finally:
         # After Ctrl-C, those that have not begun are left out.
         pool.shutdown(cancel_futures=True)
+        bar.close()
     return documents, unread
 
 

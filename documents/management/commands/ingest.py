@@ -1,8 +1,11 @@
 """`manage.py ingest`: reads files and folders into documents of one user."""
 
+import json
 import logging
+import os
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +16,10 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.files import File
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connection
-from tqdm import tqdm
 
+from documents.explained import Bar, ExplainedCommand
 from documents.extraction.kind import HEAD_BYTES, sniff
 from documents.ingestion import Progress, ingest
 from documents.models import Document
@@ -32,68 +35,117 @@ class Outcome:
     created: bool = False
     error: str = ""
 
+    @property
+    def state(self) -> str:
+        """In a word."""
+        if self.document is None:
+            return "failed"
+        return "added" if self.created else "skipped"
 
-class Command(BaseCommand):
+    def as_json(self) -> str:
+        """As a line of --json."""
+        told: dict[str, Any] = {"state": self.state, "file": str(self.path)}
+        if document := self.document:
+            told |= {
+                "document_id": str(document.pk),
+                "status": document.status,
+                "pages": document.page_count,
+                "chunks": document.chunk_count,
+            }
+        return json.dumps(told | ({"error": self.error} if self.error else {}), ensure_ascii=False)
+
+
+class Command(ExplainedCommand):
     """Ingests files in this process, so that it ends when they can be searched."""
 
     help = (
         "Read PDF and text files into a user's documents, several at once. Folders are searched "
-        "through. Example: manage.py ingest reports/ notes.txt "
-        "--user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
+        "through; hidden files in them are left out."
     )
+    examples = """
+manage.py ingest museum.txt --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11
+manage.py ingest reports/ notes.txt --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --json
+"""
+    notes = """
+What the user has already is skipped, whatever its name. It goes on past files that cannot be read,
+names them and ends with exit code 1.
+"""
+    files = 0
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declares PATH... and --user."""
-        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+        """Declares PATH..., --user and --json."""
+        parser.add_argument(
+            "paths", nargs="+", type=Path, metavar="PATH", help="a file or a folder"
+        )
         parser.add_argument("--user", type=UUID, required=True, help="the owner's UUID")
+        parser.add_argument("--json", action="store_true", help="print a JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Goes on past bad files. Raises CommandError at the end if there were any."""
         # The summary says the same, and log lines would break the bar.
         logging.getLogger("documents.ingestion").setLevel(logging.ERROR)
         user = get_user_model().objects.known_as(options["user"])
-        files = list(_files(options["paths"]))
-        started = perf_counter()
-        with tqdm(
-            total=len(files), unit="file", disable=None if options["verbosity"] else True
-        ) as bar:
+        files, closed = _found(options["paths"])
+        self.files, started = len(files), perf_counter()
+        with self.progress(options, total=len(files), unit="file") as bar:
             outcomes = _ingest_all(user, files, bar)
-        self._report(outcomes, perf_counter() - started)
-
-    def _report(self, outcomes: list[Outcome], seconds: float) -> None:
-        added = skipped = failed = 0
+        outcomes += closed
         for outcome in outcomes:
-            document = outcome.document
-            if document is None:
-                failed += 1
-                self.stderr.write(f"failed   {outcome.path}: {outcome.error}")
-            elif outcome.created:
-                added += 1
-                size = f"{document.page_count} pages, {document.chunk_count} chunks"
-                self.stdout.write(f"{document.pk}  {document.name}  ({size})")
-            else:
-                skipped += 1
-                there = f"already there as {document.pk} ({document.status})"
-                self.stdout.write(f"skipped  {outcome.path}: {there}")
-        summary = f"{added} added, {skipped} skipped, {failed} failed"
-        self.stdout.write(f"{summary} in {seconds:.1f} s")
-        if failed:
-            raise CommandError(f"{failed} files could not be read.")
+            self._tell(outcome, as_json=options["json"])
+        counts = Counter(outcome.state for outcome in outcomes)
+        if not options["json"]:
+            told = ", ".join(f"{counts[state]} {state}" for state in ("added", "skipped", "failed"))
+            self.stdout.write(f"{told} in {perf_counter() - started:.1f} s")
+        if failed := counts["failed"]:
+            raise CommandError(f"{failed} files or folders could not be read.")
+
+    def so_far(self) -> str:
+        """Each file is kept as it is read."""
+        return (
+            f"{self.done} of {self.files} files are done: run it again to go on, these are "
+            "skipped. What was being read is left to the worker."
+        )
+
+    def _tell(self, outcome: Outcome, *, as_json: bool) -> None:
+        document = outcome.document
+        if as_json:
+            self.stdout.write(outcome.as_json())
+        elif document is None:
+            self.stderr.write(f"failed   {outcome.path}: {outcome.error}")
+        elif outcome.created:
+            size = f"{document.page_count} pages, {document.chunk_count} chunks"
+            self.stdout.write(f"{document.pk}  {document.name}  ({size})")
+        else:
+            there = f"already there as {document.pk} ({document.status})"
+            self.stdout.write(f"skipped  {outcome.path}: {there}")
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and those below the folders named; hidden ones in folders are left out."""
+def _found(paths: Iterable[Path]) -> tuple[list[Path], list[Outcome]]:
+    """The files named, and those below the folders named; and folders that cannot be looked into.
+
+    Hidden ones in folders are left out.
+    """
+    files: list[Path] = []
+    closed: list[Outcome] = []
+
+    def note(error: OSError) -> None:
+        closed.append(Outcome(Path(error.filename), error=f"{error.strerror}"))
+
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        for found in sorted(path.rglob("*")):
-            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if found.is_file() and not hidden:
-                yield found
+        files += _below(path, note) if path.is_dir() else [path]
+    return files, closed
 
 
-def _ingest_all(user: Any, files: list[Path], bar: "tqdm[Any]") -> list[Outcome]:
+def _below(folder: Path, note: Callable[[OSError], None]) -> list[Path]:
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = (Path(place, name) for name in names if not name.startswith("."))
+        found += [path for path in here if path.is_file()]
+    return sorted(found)
+
+
+def _ingest_all(user: Any, files: list[Path], bar: Bar) -> list[Outcome]:
     """What became of each file, in their order; the bar moves as they are done."""
     pool = ThreadPoolExecutor(settings.DOCUMENTS_AT_ONCE)
     try:
@@ -105,7 +157,7 @@ def _ingest_all(user: Any, files: list[Path], bar: "tqdm[Any]") -> list[Outcome]
     return [future.result() for future in futures]
 
 
-def _watch(futures: "list[Future[Outcome]]", bar: "tqdm[Any]") -> None:
+def _watch(futures: "list[Future[Outcome]]", bar: Bar) -> None:
     started = perf_counter()
     pages = chunks = 0
     for future in as_completed(futures):
@@ -118,7 +170,7 @@ def _watch(futures: "list[Future[Outcome]]", bar: "tqdm[Any]") -> None:
         bar.update()
 
 
-def _ingest_file(user: Any, path: Path, bar: "tqdm[Any]") -> Outcome:
+def _ingest_file(user: Any, path: Path, bar: Bar) -> Outcome:
     """Never raises: one bad file is no reason to stop the others."""
 
     def show_page(done: int, total: int) -> None:

@@ -6,20 +6,22 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from documents.explained import ExplainedCommand
 from documents.models import Document
 from documents.search import search
 from llm.retrieval import Query
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Prints the passages, best first."""
 
-    help = (
-        "Search a user's documents as a grounded conversation does. "
-        "Example: manage.py search 'opening hours' --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
-    )
+    help = "Search a user's documents as a grounded conversation does."
+    examples = """
+manage.py search "opening hours" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11
+manage.py search "net sales" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --limit 3 --json
+"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares QUERY, --user, --document, --limit and --json."""

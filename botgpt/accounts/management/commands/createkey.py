@@ -1,39 +1,35 @@
 """`manage.py createkey`: an API key for a user, or a service key."""
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from botgpt.accounts.models import APIKey, User
 from botgpt.accounts.scopes import Scope
+from documents.explained import ExplainedCommand
 
 # Ten years: who means longer leaves the option out.
 MOST_DAYS = 3650
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Makes an API key and prints its secret, once."""
 
-    help = """\
-Make an API key. Without --user it is a service key, which may act for any user.
-
-  manage.py createkey "platform"
-  manage.py createkey "web shop" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --expires 90
-  manage.py createkey "importer" --scope documents:read --scope documents:write
-  manage.py createkey "dashboard" --scope usage:read --json | jq -r .secret
+    help = "Make an API key. Without --user it is a service key, which may act for any user."
+    examples = """
+manage.py createkey "platform"
+manage.py createkey "web shop" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --expires 90
+manage.py createkey "importer" --scope documents:read --scope documents:write
+manage.py createkey "trial" --daily-tokens 200000 --monthly-usd 12.50
+manage.py createkey "dashboard" --scope usage:read --json | jq -r .secret
 """
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the line ends of the help."""
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(*args, **kwargs)
+    notes = "The secret is printed alone on standard output, once: only a hash of it is kept."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares NAME, whom the key acts for, what it may do, and its budgets."""
@@ -55,7 +51,7 @@ Make an API key. Without --user it is a service key, which may act for any user.
             parser.add_argument(
                 f"--{span}-usd", type=_usd, metavar="USD", help=f"may spend so much a {period}"
             )
-        parser.add_argument("--json", action="store_true", help="print the key as a JSON object")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints the secret alone on standard output, so that a script can take it."""

@@ -4,19 +4,22 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from botgpt.accounts import archive
 from botgpt.accounts.models import User
+from documents.explained import ExplainedCommand
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Writes a user's profile, keys, usage, conversations and documents to a file."""
 
-    help = (
-        "Write all data of a user to a ZIP file. Example: "
-        "manage.py export 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --to jane.zip"
-    )
+    help = "Write all data of a user to a ZIP file: conversations, documents, keys, usage."
+    examples = """
+manage.py export 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --to user.zip
+manage.py export jane --to jane.zip
+"""
+    notes = "The file is complete or not there; others on this machine cannot read it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares USER and --to."""
@@ -36,12 +39,17 @@ class Command(BaseCommand):
         try:
             # Others on this machine need not read it.
             draft.touch(mode=0o600)
-            with draft.open("wb") as file:
+            bar = self.progress(options, unit="B", unit_scale=True)
+            with draft.open("wb") as file, bar:
                 for piece in archive.of(user):
-                    file.write(piece)
+                    bar.update(file.write(piece))
             draft.rename(target)
         except OSError as error:
             raise CommandError(f"{target} cannot be written: {error.strerror}.") from None
         finally:
             draft.unlink(missing_ok=True)
         self.stdout.write(f"{target}: {target.stat().st_size:,} bytes")
+
+    def so_far(self) -> str:
+        """Half a file is none."""
+        return "No file was written."

@@ -1,26 +1,20 @@
 """`manage.py revokekey`: an API key that is refused from now on."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from botgpt.accounts.models import APIKey
+from documents.explained import ExplainedCommand
 
 
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     """Revokes the key of a prefix."""
 
-    help = """\
-Revoke an API key, named by its prefix as the admin and createkey --json show it.
-
-  manage.py revokekey bot_3fZk9a
-"""
-
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        """Keeps the line ends of the help."""
-        kwargs["formatter_class"] = RawDescriptionHelpFormatter
-        return super().create_parser(*args, **kwargs)
+    help = "Revoke an API key, named by its prefix as the admin and createkey --json show it."
+    examples = "manage.py revokekey bot_3fZk9a"
+    notes = "It is refused from the next call on; answers under way end."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares PREFIX."""

@@ -18,6 +18,11 @@ def rewriting() -> GroqClient | None:
     return _groq(settings.GROQ_REWRITE_SECONDS, 0)
 
 
+def asked_once(seconds: int) -> GroqClient | None:
+    """A client that waits for so long and does not try again; None where there is no key."""
+    return _groq(seconds, 0)
+
+
 def out_of_service() -> dict[str, int]:
     """Models that this process leaves alone, each with the seconds until it tries again."""
     client = answering()

@@ -36,6 +36,7 @@ DEFAULTS = Sampling()
 # What `chat.completions.create` calls, after it has walked through all arguments that it knows by
 # their types, which takes as long as all else that the SDK does.
 PATH = "/openai/v1/chat/completions"
+OFFERED = "/openai/v1/models"
 
 T = TypeVar("T")
 
@@ -132,6 +133,16 @@ class GroqClient:
                         break
                 completion = events.completion(stream.model)
             yield completion
+
+    async def offered(self) -> frozenset[str]:
+        """The names of the models that the provider serves to this key. Raises LLMError."""
+        sdk = await self._sdk()
+        with _mapped_errors():
+            response = await sdk.get(OFFERED, cast_to=httpx.Response)
+        try:
+            return frozenset(str(model["id"]) for model in response.json()["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.BadUpstreamAnswer() from error
 
     def out_of_service(self) -> dict[str, int]:
         """The models that are not asked for now, each with the seconds until it is tried again."""

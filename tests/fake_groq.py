@@ -224,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
     def do_POST(self) -> None:
-        """The only method of the chat API."""
+        """Chat."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         received = Received(self.path, self.headers, body)
         with self.server.lock:
@@ -235,6 +235,14 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
             self.server.hung_up.set()
+
+    def do_GET(self) -> None:
+        """The list of models."""
+        received = Received(self.path, self.headers, {})
+        with self.server.lock:
+            self.server.received.append(received)
+            offered = self.server.offered
+        self.send_json(200, {"data": [{"id": name, "object": "model"} for name in offered]})
 
     def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         """A JSON answer."""
@@ -297,6 +305,7 @@ class Server(ThreadingHTTPServer):
         self.received: list[Received] = []
         self.hung_up = threading.Event()
         self.connections = 0
+        self.offered = ["llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b"]
 
     def process_request(self, *args: Any) -> None:
         """Counts the connections."""

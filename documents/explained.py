@@ -3,10 +3,13 @@
 import logging
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, DjangoHelpFormatter
 from tqdm import tqdm
+
+HELP_WIDTH = 90
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DjangoHelpFormatter):
@@ -36,6 +39,16 @@ class ExplainedCommand(BaseCommand):
     examples: ClassVar[str]
     notes: ClassVar[str] = ""
     bar: Bar | None = None
+    # Django's own, which work all the same.
+    suppressed_base_arguments = {  # noqa: RUF012 - as Django declares it
+        "--version",
+        "--settings",
+        "--pythonpath",
+        "--traceback",
+        "--no-color",
+        "--force-color",
+        "--skip-checks",
+    }
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         """With examples at the end of the help."""
@@ -44,7 +57,9 @@ class ExplainedCommand(BaseCommand):
         if self.notes:
             epilog += f"\n\n{self.notes.strip()}"
         kwargs |= {"epilog": epilog, "formatter_class": _HelpFormatter}
-        return super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.description = fill(" ".join(self.help.split()), HELP_WIDTH)
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Says after Ctrl-C what is done so far."""

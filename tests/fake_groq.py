@@ -205,6 +205,12 @@ def echo(handler: "Handler", request: Received) -> None:
     answer(f"You asked: {question}{mark}")(handler, request)
 
 
+def offer(handler: "Handler", request: Received) -> None:
+    """The list of models when nothing is scripted."""
+    models = [{"id": name, "object": "model"} for name in handler.server.offered]
+    handler.send_json(200, {"object": "list", "data": models})
+
+
 def _body(request: Received, kind: str, choices: list[Any], **more: Any) -> dict[str, Any]:
     model = request.body["model"]
     head = {"id": "chatcmpl-1", "object": kind, "created": 1, "model": model}
@@ -226,10 +232,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Chat."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        received = Received(self.path, self.headers, body)
+        self._reply(Received(self.path, self.headers, body), echo)
+
+    def _reply(self, received: Received, unscripted: Reply) -> None:
         with self.server.lock:
             self.server.received.append(received)
-            reply = self.server.replies.popleft() if self.server.replies else echo
+            reply = self.server.replies.popleft() if self.server.replies else unscripted
         try:
             reply(self, received)
         except (BrokenPipeError, ConnectionResetError):
@@ -238,11 +246,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of models."""
-        received = Received(self.path, self.headers, {})
-        with self.server.lock:
-            self.server.received.append(received)
-            offered = self.server.offered
-        self.send_json(200, {"data": [{"id": name, "object": "model"} for name in offered]})
+        self._reply(Received(self.path, self.headers, {}), offer)
 
     def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         """A JSON answer."""

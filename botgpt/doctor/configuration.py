@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
+from django.core.checks.security import base
 
 from botgpt import env
 from botgpt.doctor.findings import Finding, fail, ok, warn
@@ -45,7 +46,7 @@ def _access() -> Iterator[Finding]:
 
 def _secret() -> Iterator[Finding]:
     kept = settings.DATA_DIR / "secret-key"
-    if settings.DEBUG and len(settings.SECRET_KEY) < 50:
+    if settings.DEBUG and len(settings.SECRET_KEY) < base.SECRET_KEY_MIN_LENGTH:
         yield warn("SECRET_KEY is weak", "give it 50 or more random characters")
     elif env.text("SECRET_KEY"):
         yield ok("SECRET_KEY is given and strong")
@@ -57,9 +58,9 @@ def _secret() -> Iterator[Finding]:
 
 def _hosts() -> Iterator[Finding]:
     public = [host for host in settings.ALLOWED_HOSTS if host not in LOOPBACK]
-    if not public and not _on_loopback():
+    if not public and (settings.DATABASE_URL or not _on_loopback()) and not settings.DEBUG:
         yield warn(
-            "ALLOWED_HOSTS names no host: the web listens to others, and refuses them with a 400",
+            "ALLOWED_HOSTS names no host: calls to any but loopback get a 400",
             "ALLOWED_HOSTS=bot.example.org, the name that callers use",
         )
     elif public and not settings.HTTPS:

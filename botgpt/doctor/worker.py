@@ -59,7 +59,7 @@ def _alive(session: Session) -> Finding:
     assert row is not None
     alive, silent = row
     if alive:
-        return ok(f"{alive} {'lives' if alive == 1 else 'live'}")
+        return ok(f"{alive} {'worker lives' if alive == 1 else 'workers live'}")
     last = "none has given" if silent is None else f"for {silent} seconds none has given"
     return fail(
         f"{last} a sign of life: uploads stay pending",

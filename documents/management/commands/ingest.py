@@ -179,6 +179,8 @@ def _ingest_file(user: Any, path: Path, bar: Bar) -> Outcome:
 
     try:
         document, created = _take(user, path, show_page)
+    except OSError as error:
+        return Outcome(path, error=error.strerror or str(error))
     except Exception as error:
         return Outcome(path, error=f"{error}" or type(error).__name__)
     finally:

@@ -25,7 +25,7 @@ manage.py search "net sales" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --limit
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares QUERY, --user, --document, --limit and --json."""
-        parser.add_argument("query", metavar="QUERY")
+        parser.add_argument("query", metavar="QUERY", help="the words to search for")
         parser.add_argument("--user", type=UUID, required=True, help="whose documents")
         parser.add_argument(
             "--document",
@@ -62,5 +62,7 @@ manage.py search "net sales" --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11 --limit
         if missing := [str(one) for one in wanted if one not in ids]:
             raise CommandError(f"This user has no such document ready: {', '.join(missing)}.")
         if not ids:
-            raise CommandError("This user has no document that can be searched.")
+            raise CommandError(
+                "This user has no document that can be searched: manage.py ingest reads some."
+            )
         return ids

@@ -24,7 +24,13 @@ manage.py export jane --to jane.zip
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declares USER and --to."""
         parser.add_argument("user", metavar="USER", help="UUID or username")
-        parser.add_argument("--to", type=Path, required=True, metavar="FILE.zip")
+        parser.add_argument(
+            "--to",
+            type=Path,
+            required=True,
+            metavar="FILE.zip",
+            help="a file that is not there yet",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError where nobody is called so, or the file is there already."""

@@ -28,6 +28,6 @@ class Command(ExplainedCommand):
             raise CommandError(f"Several keys begin so, revoke in the admin: {', '.join(found)}.")
         if not found:
             known = "is revoked already" if keys.exists() else "does not exist"
-            raise CommandError(f"This key {known}.")
+            raise CommandError(f"This key {known}: the admin shows which there are.")
         APIKey.objects.revoke(keys)
         self.stdout.write(f"Revoked: {found[0]}.")

@@ -206,7 +206,7 @@ def echo(handler: "Handler", request: Received) -> None:
 
 
 def offer(handler: "Handler", request: Received) -> None:
-    """The list of models when nothing is scripted."""
+    """The list of models."""
     models = [{"id": name, "object": "model"} for name in handler.server.offered]
     handler.send_json(200, {"object": "list", "data": models})
 
@@ -232,12 +232,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Chat."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._reply(Received(self.path, self.headers, body), echo)
+        with self.server.lock:
+            reply = self.server.replies.popleft() if self.server.replies else echo
+        self._reply(Received(self.path, self.headers, body), reply)
 
-    def _reply(self, received: Received, unscripted: Reply) -> None:
+    def _reply(self, received: Received, reply: Reply) -> None:
         with self.server.lock:
             self.server.received.append(received)
-            reply = self.server.replies.popleft() if self.server.replies else unscripted
         try:
             reply(self, received)
         except (BrokenPipeError, ConnectionResetError):
@@ -246,7 +247,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of models."""
-        self._reply(Received(self.path, self.headers, {}), offer)
+        self._reply(Received(self.path, self.headers, {}), self.server.listing)
 
     def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         """A JSON answer."""
@@ -309,6 +310,7 @@ class Server(ThreadingHTTPServer):
         self.received: list[Received] = []
         self.hung_up = threading.Event()
         self.connections = 0
+        self.listing: Reply = offer
         self.offered = ["llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b"]
 
     def process_request(self, *args: Any) -> None:

@@ -145,7 +145,8 @@ def _prepared() -> Finding:
     try:
         with connected() as one, connected() as other:
             for session in (one, other, one, other):
-                session.execute("SELECT 2", prepare=True)
+                session.prepare_threshold = 0  # without which nothing is prepared
+                session.execute("SELECT 2")
     except (errors.DuplicatePreparedStatement, errors.InvalidSqlStatementName):
         return fail(
             "a pooler is in between that does not know prepared statements, which search needs",

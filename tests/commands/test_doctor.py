@@ -2,10 +2,13 @@
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -48,6 +51,11 @@ def amiss(check):
     """What is not well, and how to mend it."""
     rows = doctor(check)[1][check]
     return " ".join(f"{row['seen']} {row['mend']}" for row in rows if row["status"] != "ok")
+
+
+def lines(check):
+    """All that is told, in one text."""
+    return " ".join(f"{row['status']} {row['seen']}" for row in doctor(check)[1][check])
 
 
 @pytest.fixture
@@ -134,6 +142,55 @@ def test_pools_that_want_more_connections_than_there_are_are_told(settings):
     assert "max_connections" in row["mend"]
 
 
+def _lent(sockets):
+    """As the embedded server, it refuses to run as root, which lends it that server's account."""
+    if os.getuid() != 0:
+        return []
+    reading = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+    return ["setpriv", f"--reuid={os.stat(sockets).st_uid}", "--clear-groups", *reading]
+
+
+@contextmanager
+def pgbouncer(folder, mode):
+    """A real one before the database of the test, on loopback; its port."""
+    if not all(map(shutil.which, ["pgbouncer", *["setpriv"] * (os.getuid() == 0)])):
+        pytest.skip("needs pgbouncer")
+    own, port = connection.settings_dict, free_port()
+    told = subprocess.run(["pgbouncer", "--version"], capture_output=True, text=True).stdout
+    version = tuple(map(int, told.split()[1].split(".")))
+    lines = ["[databases]", f"* = host={own['HOST']} port={own['PORT']} user={own['USER']}"]
+    lines += ["[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}", "auth_type = any"]
+    lines += ["unix_socket_dir =", f"pool_mode = {mode}"]
+    lines += ["max_prepared_statements = 0"] * (version >= (1, 21))
+    (folder / "pgbouncer.ini").write_text("\n".join(lines))
+    process = subprocess.Popen([*_lent(own["HOST"]), "pgbouncer", "-q", folder / "pgbouncer.ini"])
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+@db
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("session", "ok a pooler is in between, and prepared statements work"),
+        ("transaction", "fail a pooler is in between that does not know prepared statements"),
+    ],
+)
+def test_a_pooler_is_noticed(mode, told, tmp_path, monkeypatch):
+    direct = database.connector_params("default")
+    with pgbouncer(tmp_path, mode) as port:
+        through = {"host": "127.0.0.1", "port": port, "dbname": direct["dbname"]}
+        monkeypatch.setattr(database, "connector_params", lambda alias: direct | through)
+        deadline = time.monotonic() + 20
+        while "does not answer" in (seen := lines("database")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert told in seen
+
+
 @db
 def test_without_a_worker_it_fails_and_an_old_queue_is_told(worker):
     with connection.cursor() as cursor:
@@ -167,7 +224,7 @@ def test_without_a_worker_it_fails_and_an_old_queue_is_told(worker):
 )
 def test_what_the_provider_says_is_told(groq, reply, told, monkeypatch):
     monkeypatch.setattr(model, "SECONDS", 1)
-    groq.script(reply)
+    groq.server.listing = reply
 
     assert told in amiss("model")
 

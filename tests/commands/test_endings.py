@@ -104,6 +104,25 @@ def test_ctrl_c_before_the_answer_deletes_nothing(user, monkeypatch, capsys):
     assert User.objects.filter(pk=user.pk).exists()
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["export", "{user}", "--to", "{folder}/user.zip"], "B/s"),
+        (["orphans"], "looked at: 2file"),
+        (["retention"], "0row"),
+        (["forget", "{user}", "--yes"], "1/1 "),
+    ],
+)
+def test_progress_is_shown_on_a_terminal_alone(
+    arguments, shown, user, document, tmp_path, monkeypatch, capsys
+):
+    given = [one.format(user=user.pk, folder=tmp_path) for one in arguments]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    call_command(*given)
+    assert shown in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -54,5 +54,5 @@ the last hour may be uploads under way, and stay.
 
     def _tell(self, options: dict[str, Any], state: str, **about: Any) -> None:
         line = f"{state:<9}" + "  ".join(str(value) for value in about.values())
-        with tqdm.external_write_mode(self.stdout):  # or the bar would stand among the lines
+        with tqdm.external_write_mode():  # or the bar would stand among the lines
             self.stdout.write(json.dumps({"state": state, **about}) if options["json"] else line)

@@ -32,6 +32,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connections
 
 from botgpt import embedded, env, parts
+from botgpt.notices import banner, notice
 from botgpt.parts import Child, Part
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,9 +65,9 @@ def main(arguments: list[str]) -> int:
     except Stopped:
         return 0 if not arguments else 128 + signal.SIGINT
     except (LaunchError, parts.PartsError, embedded.EmbeddedError, ImproperlyConfigured) as error:
-        print(f"botgpt: {error}", file=sys.stderr)
+        notice(str(error))
     except OperationalError as error:
-        print(f"botgpt: the database does not answer: {_one_line(error)}", file=sys.stderr)
+        notice(f"the database does not answer: {_one_line(error)}")
     return 1
 
 
@@ -87,7 +88,7 @@ def serve() -> int:
         password = _prepare_database()
         watched += stack.enter_context(_children(_commands(address, workers)))
         _wait_healthy(address, watched)
-        _say(_banner(address, password))
+        banner("BOT GPT is running. Ctrl-C stops.", _facts(address, password))
         _watch(watched)
 
 
@@ -309,7 +310,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 # --- Words --------------------------------------------------------------------------------------
 
 
-def _banner(address: Address, password: str | None) -> str:
+def _facts(address: Address, password: str | None) -> dict[str, str]:
     from django.conf import settings  # readable only after setup
 
     model = f"Groq, {settings.GROQ_MODEL}"
@@ -325,14 +326,7 @@ def _banner(address: Address, password: str | None) -> str:
     }
     if password:
         lines["Login"] = f"admin / {password}  (shown only this once)"
-    width = max(map(len, lines))
-    rows = [f"  {name:<{width}}  {value}" for name, value in lines.items()]
-    return "\n".join(["", "BOT GPT is running. Ctrl-C stops.", *rows, ""])
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):  # the terminal may be gone
-        print(text, flush=True)
+    return lines
 
 
 def _one_line(error: Exception) -> str:

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from botgpt.embedded import EmbeddedError
+from botgpt.notices import notice
 
 # One that ends so soon after its start, so often in a row, will not stay up at the next try.
 SOON_SECONDS = 10
@@ -43,7 +43,7 @@ class Part:
         ended = f"{self.name} ended by itself (exit code {code})"
         if self.in_a_row == MOST_IN_A_ROW:
             raise PartsError(f"{ended}, {MOST_IN_A_ROW} times in a row: stopped")
-        print(f"botgpt: {ended}: started again", file=sys.stderr, flush=True)
+        notice(f"{ended}: started again")
         kill([self])  # what is left of its session would hold its port
         if soon:
             time.sleep(PAUSE_SECONDS)
@@ -51,7 +51,7 @@ class Part:
         try:
             self.process = self.start()
         except EmbeddedError as error:  # tried again, as its process has ended still
-            print(f"botgpt: {error}", file=sys.stderr, flush=True)
+            notice(str(error))
 
 
 def stop(parts: Iterable[Part], seconds: float) -> None:

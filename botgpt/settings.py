@@ -1,7 +1,9 @@
 """Every setting of the product. Variables are documented in `.env.example`, in this order."""
 
+import logging
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from botgpt import embedded, env
+from botgpt import embedded, env, jobs
+from botgpt.api import logs
 from botgpt.clock import ClockWatch
 from llm import catalogue, tokens
 
@@ -201,7 +204,7 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "delete_jobs": "successful",
     "concurrency": DOCUMENTS_AT_ONCE,
     "update_heartbeat_interval": HEARTBEAT_SECONDS,
-    "worker_middleware": [ClockWatch()],
+    "worker_middleware": [ClockWatch(), jobs.in_origin],
 }
 
 # --- Limits -----------------------------------------------------------------------------------
@@ -335,15 +338,22 @@ SPECTACULAR_SETTINGS = {
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
     raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+if LOG_FORMAT == "json":  # what Python itself would write in lines of its own
+    logging.captureWarnings(True)
+    sys.excepthook = logs.uncaught
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "botgpt.api.logs.LineFormatter"}},
+    "formatters": {
+        "text": {"()": "botgpt.api.logs.LineFormatter"},
+        "json": {"()": "botgpt.api.logs.JSONFormatter"},
+    },
     "filters": {"client_mistakes": {"()": "botgpt.api.logs.ClientMistakes"}},
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
             "filters": ["client_mistakes"],
         }
     },

@@ -6,7 +6,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
 
-from botgpt.api.logs import LineFormatter
+from botgpt.api.logs import chosen
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -16,7 +16,7 @@ class Log(Logger):  # type: ignore[misc]
         """Also called when gunicorn reloads."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
-            handler.setFormatter(LineFormatter())
+            handler.setFormatter(chosen())
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from enum import Enum
 from functools import cache, partial
 from os import getpid
@@ -21,6 +22,7 @@ from conversations import exceptions
 from conversations.database import in_database
 from conversations.models import EndedBefore, Message, WebProcess
 from conversations.turn import Plan, Turn
+from documents import origin
 from llm.messages import Completion, Delta
 
 logger = logging.getLogger(__name__)
@@ -209,9 +211,9 @@ class LiveAnswers:
         answer = LiveAnswer(turn, self)
         self._answers[turn.answer.pk] = answer
         if self._wakes is None or self._wakes.done():
-            self._wakes = asyncio.create_task(self._wake_speakers())
+            self._wakes = asyncio.create_task(self._wake_speakers(), context=_of_nobody())
         if self._saves is None or self._saves.done():
-            self._saves = asyncio.create_task(self._save_all())
+            self._saves = asyncio.create_task(self._save_all(), context=_of_nobody())
         return answer
 
     def find(self, answer_id: UUID) -> LiveAnswer | None:
@@ -270,6 +272,13 @@ class LiveAnswers:
             for answer_id in to_cancel:
                 if answer := self.find(answer_id):
                     answer.stop(Stop.CANCELLED)
+
+
+def _of_nobody() -> Context:
+    """This context for what is done for all answers: not the request's that happens to begin it."""
+    context = copy_context()
+    context.run(origin.forget)
+    return context
 
 
 _by_loop: dict[asyncio.AbstractEventLoop, LiveAnswers] = {}

@@ -77,7 +77,7 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     milliseconds = int((time.perf_counter() - started) * 1000)
     asked = Asked(model().name, usage, failure, milliseconds)
     if failure:
-        logger.warning("rewriting failed", extra={"code": failure, "ms": milliseconds})
+        logger.warning("rewriting failed", extra={"code": failure, "duration_ms": milliseconds})
         return by_terms(question, before, rewriting, asked)
     queries = tuple(follow_up.queries(question, rewritten))
     return Searches(rewritten.question, queries, Rewriting.MODEL, asked)

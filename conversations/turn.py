@@ -163,7 +163,7 @@ class Turn:
             extra=self._log_ids()
             | {
                 "model": answer.model,
-                "ms": answer.duration_ms,
+                "duration_ms": answer.duration_ms,
                 "prompt_tokens": answer.prompt_tokens,
                 "completion_tokens": answer.completion_tokens,
                 "dropped_citations": answer.context["citations_dropped"],

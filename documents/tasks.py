@@ -14,7 +14,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Status
 
-from documents import rates
+from documents import origin, rates
 from documents.idempotency import FORGOTTEN_AT_ONCE
 from documents.ingestion import ingest
 from documents.models import Document, DocumentQuerySet, IdempotentCall
@@ -53,8 +53,13 @@ INTERRUPTED = (
         max_attempts=ATTEMPTS - 1, exponential_wait=4, retry_exceptions=[*MAY_PASS, JobAborted]
     ),
 )
-def ingest_document(context: JobContext, document_id: str) -> None:
-    """Reads a document; tries again what may pass, and tells on the document what does not."""
+def ingest_document(
+    context: JobContext, document_id: str, origin: dict[str, str] | None = None
+) -> None:
+    """Reads a document; tries again what may pass, and tells on the document what does not.
+
+    `origin` is for the worker's log (see `botgpt.jobs`).
+    """
     document = Document.objects.unfinished().filter(pk=document_id).first()
     if document is None:
         return
@@ -81,7 +86,7 @@ def ingest_document(context: JobContext, document_id: str) -> None:
 
 def defer_ingestion(document: Document) -> None:
     """Queues the reading of a document; part of the transaction under way."""
-    ingest_document.defer(document_id=str(document.pk))
+    ingest_document.defer(document_id=str(document.pk), origin=origin.of_job())
 
 
 def defer_in_reserve(document: Document) -> int:

@@ -11,6 +11,7 @@ from procrastinate.contrib.django import app
 from botgpt.accounts.forgetting import Belongings, belongings, forget, shut_out
 from botgpt.accounts.models import User
 from conversations.models.audit import Actor, ActorKind
+from documents import origin
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,11 @@ MAY_PASS = (OperationalError, InterfaceError, OSError)
     queue="accounts",
     retry=RetryStrategy(max_attempts=4, exponential_wait=4, retry_exceptions=MAY_PASS),
 )
-def forget_user(user_id: str, actor: dict[str, str]) -> None:
-    """Deletes all there is of a user; `actor` is who wants it, for the audit trail."""
+def forget_user(user_id: str, actor: dict[str, str], origin: dict[str, str] | None = None) -> None:
+    """Deletes all there is of a user; `actor` is who wants it, for the audit trail.
+
+    `origin` is for the worker's log (see `botgpt.jobs`).
+    """
     if user := User.objects.filter(pk=user_id).first():
         there_was = belongings(user)
         who = UUID(actor["id"]) if actor["id"] else None
@@ -40,5 +44,5 @@ def defer_forgetting(user: User, actor: Actor) -> Belongings:
             "id": str(actor.id or ""),
             "request_id": actor.request_id,
         }
-        forget_user.defer(user_id=str(user.pk), actor=who)
+        forget_user.defer(user_id=str(user.pk), actor=who, origin=origin.of_job())
         return belongings(user)

@@ -4,7 +4,6 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
@@ -12,21 +11,22 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from uuid_utils.compat import uuid7
 
+from documents import origin
+
 logger = logging.getLogger("botgpt.request")
 
 HEADER = "X-Request-ID"
 META = "HTTP_X_REQUEST_ID"
 SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-current: ContextVar[str] = ContextVar("request_id", default="")
+current = origin.request_id
 
 
 def _begin(request: HttpRequest) -> float:
     """Takes over the caller's id where it is harmless, else makes one, for all behind to read."""
     given = request.META.get(META, "")
     request.META[META] = given if SAFE.fullmatch(given) else uuid7().hex
-    current.set(request.META[META])
-    return time.perf_counter()
+    return origin.begin(request.META[META])
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
@@ -40,7 +40,7 @@ def _finish(request: HttpRequest, response: HttpResponseBase, started: float) ->
             "method": request.method,
             "path": request.path,
             "status": response.status_code,
-            "ms": round(milliseconds, 1),
+            "duration_ms": round(milliseconds, 1),
         },
     )
     return response

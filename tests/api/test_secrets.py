@@ -1,6 +1,7 @@
 """No text of a message or document, and no key, gets into logs, errors, histories or jobs."""
 
 import io
+import json
 import logging
 
 import pytest
@@ -9,7 +10,7 @@ from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateEvent, ProcrastinateJob
 
 from botgpt.accounts.models import APIKey
-from botgpt.api.logs import LineFormatter
+from botgpt.api.logs import JSONFormatter, LineFormatter
 from conversations.models import Conversation
 from documents.models import Document
 from tests import fake_groq
@@ -26,6 +27,20 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 MARKER = "Quetzalcoatlus"
+
+
+@pytest.fixture(autouse=True)
+def lines_for_programs():
+    """The same in JSON, in which nothing may stand either."""
+    told = io.StringIO()
+    handler = logging.StreamHandler(told)
+    handler.setFormatter(JSONFormatter())
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+    assert all(json.loads(line)["time"] for line in told.getvalue().splitlines())
+    assert MARKER not in told.getvalue()
+    assert "gsk_test" not in told.getvalue()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ No line holds the text of a message, a document or a key. An exception's own wor
 those of the database above all; so of an exception the log tells its class and where it was raised.
 """
 
+import io
 import json
 import logging
 import sys
@@ -76,6 +77,20 @@ def chosen() -> logging.Formatter:
 def is_json() -> bool:
     """Whether lines are for programs."""
     return env.text("LOG_FORMAT").lower() == "json"
+
+
+class Lines(io.TextIOBase):
+    """Takes what is printed to it, and logs each line."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger, self._rest = logger, ""
+
+    def write(self, text: str) -> int:
+        """Ends in the log where a line ends."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in filter(None, lines):
+            self._logger.info(line)
+        return len(text)
 
 
 def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -35,7 +35,7 @@ POLICIES = {
     ),
 }
 
-PROGRAMS = ("/api/", "/openai/", "/health/")
+PROGRAMS = ("/api/", "/openai/", "/health", "/metrics")
 
 
 def is_programs(request: HttpRequest) -> bool:

@@ -82,8 +82,8 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-# The container's own health check speaks plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+# Health checks and Prometheus come from inside, past the proxy, by plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^health(/|$)", r"^metrics$"]
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 X_FRAME_OPTIONS = "DENY"
@@ -330,6 +330,7 @@ SPECTACULAR_SETTINGS = {
         "botgpt.api.schema.add_problem_responses",
         "botgpt.api.schema.add_idempotency_key",
         "botgpt.api.schema.add_links",
+        "botgpt.api.schema.add_health",
     ],
 }
 

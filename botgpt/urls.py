@@ -25,6 +25,7 @@ urlpatterns = [
     path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    path("health", health.report),
     path("health/live", health.live),
     path("health/ready", health.ready),
 ]

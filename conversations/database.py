@@ -15,6 +15,7 @@ T = TypeVar("T")
 # Python runs one thread at a time: more of them wait for each other and hold up the event loop.
 # With two a process carried a third more answers than with eight (make bench-serving).
 THREADS = ThreadPoolExecutor(min(2, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
+LOOKING = ThreadPoolExecutor(2, thread_name_prefix="looking")
 
 
 async def in_database(function: Callable[..., T], *args: object) -> T:
@@ -23,7 +24,19 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
     In a server that is one of a few threads which all requests share, so that an answer under way
     holds neither thread nor connection. In a command it is the command's own thread.
     """
+    return await _in(THREADS, function, *args)
 
+
+async def soon_in_database(seconds: float, function: Callable[..., T], *args: object) -> T:
+    """The same for who looks after the service: beside all requests, and not for long.
+
+    Raises TimeoutError after so many seconds; a database that hangs keeps its thread from others.
+    """
+    async with asyncio.timeout(seconds):
+        return await _in(LOOKING, function, *args)
+
+
+async def _in(threads: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
     def call() -> T:
         try:
             return function(*args)
@@ -35,7 +48,7 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         return await sync_to_async(call)()
     loop, context = asyncio.get_running_loop(), copy_context()
-    return await loop.run_in_executor(THREADS, context.run, call)
+    return await loop.run_in_executor(threads, context.run, call)
 
 
 async def one_by_one(parts: Iterator[T]) -> AsyncIterator[T]:

@@ -95,6 +95,39 @@ MADE = {
 }
 # Questions are edited, all else is done to answers.
 OF_QUESTIONS = {"edit_question": {"message_id": "$response.body#/message/id"}}
+# By address: the operation's id, what it tells, the schema of each check, and an example.
+HEALTH: dict[str, tuple[str, str, dict[str, Any] | None, dict[str, Any]]] = {
+    "/health": (
+        "health",
+        "Database, queue, storage and model apart: `ok`, `degraded` or `unavailable` (503)",
+        {
+            "type": "object",
+            "required": ["status"],
+            "properties": {"status": {"type": "string", "description": "`ok`, or what is wrong."}},
+        },
+        {
+            "status": "ok",
+            "checks": {
+                "database": {"status": "ok"},
+                "queue": {"status": "ok", "workers": 1, "waiting": 0, "oldest_seconds": 0},
+                "storage": {"status": "ok"},
+                "model": {"status": "ok", "configured": False},
+            },
+        },
+    ),
+    "/health/live": (
+        "live",
+        "Whether the process answers; touches no database",
+        None,
+        {"status": "ok"},
+    ),
+    "/health/ready": (
+        "ready",
+        "Whether this process can serve, which needs its database and its storage",
+        {"type": "string", "description": "`ok`, or what is wrong."},
+        {"status": "ok", "checks": {"database": "ok", "storage": "ok"}},
+    ),
+}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -117,6 +150,33 @@ def add_idempotency_key(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]
         post = path.get("post")
         if post and not address.startswith("/openai/"):
             post.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    return result
+
+
+def add_health(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Adds the health checks, which are no views of REST framework's; nobody needs a key for them.
+
+    Last: their failures are no problem details.
+    """
+    for address, (name, summary, checks, example) in HEALTH.items():
+        body: dict[str, Any] = {"status": {"type": "string"}}
+        if checks:
+            body["checks"] = {"type": "object", "additionalProperties": checks}
+        schema = {"type": "object", "required": list(body), "properties": body}
+        shown = {"schema": schema, "examples": {"well": {"value": example}}}
+        content = {"application/json": shown}
+        answers = {"200": {"description": "In service.", "content": content}}
+        if checks:
+            answers["503"] = {"description": "Out of service: see why.", "content": content}
+        result["paths"][address] = {
+            "get": {
+                "operationId": name,
+                "tags": ["health"],
+                "summary": summary,
+                "security": [{}],
+                "responses": answers,
+            }
+        }
     return result
 
 

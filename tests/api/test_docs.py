@@ -153,7 +153,7 @@ def test_ready_tells_that_the_database_answers(client):
 
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
-    assert response.json()["checks"] == {"database": "ok"}
+    assert response.json()["checks"] == {"database": "ok", "storage": "ok"}
 
 
 @pytest.mark.django_db
@@ -180,4 +180,7 @@ def test_ready_is_503_while_the_database_is_away(client, monkeypatch):
     response = client.get("/health/ready")
 
     assert response.status_code == 503
-    assert response.json()["checks"] == {"database": "unreachable"}
+    assert response.json()["checks"] == {
+        "database": "unreachable",
+        "storage": "its folder is not there",
+    }

@@ -12,7 +12,8 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     BOTGPT_DATA_DIR=/data \
-    STATIC_ROOT=/app/static
+    STATIC_ROOT=/app/static \
+    METRICS_DIR=/dev/shm/metrics
 RUN useradd --system --uid 10001 --no-create-home botgpt \
     && install -d -o botgpt -g botgpt /data
 WORKDIR /app

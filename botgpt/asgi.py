@@ -23,6 +23,7 @@ from django.core.signals import request_started  # noqa: E402
 from django.db import DatabaseError, close_old_connections, reset_queries  # noqa: E402
 from django.utils.http import parse_header_parameters  # noqa: E402
 
+from botgpt import observing  # noqa: E402
 from botgpt.api.bodies import bounded  # noqa: E402
 from conversations import live  # noqa: E402
 from conversations.database import in_database  # noqa: E402
@@ -48,6 +49,8 @@ class Request(ASGIRequest):
 served.request_class = Request
 
 logger = logging.getLogger("botgpt.web")
+
+observing.begin()
 
 # A turn makes tens of thousands of objects, nearly all of which end with it. Python's default looks
 # for dead cycles after every 700, and each tenth time among all that the program has ever loaded.

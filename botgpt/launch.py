@@ -86,6 +86,7 @@ def serve() -> int:
             watched.append(Part("PostgreSQL", server.process, server.start_again))
         _started.extend(watched)
         password = _prepare_database()
+        _forget_metrics()
         watched += stack.enter_context(_children(_commands(address, workers)))
         _wait_healthy(address, watched)
         banner("BOT GPT is running. Ctrl-C stops.", _facts(address, password))
@@ -202,6 +203,12 @@ def _prepare_database() -> str | None:
     if pool := getattr(connections["default"], "pool", None):
         pool.close()  # or its threads would keep connections that nobody uses
     return password
+
+
+def _forget_metrics() -> None:
+    from botgpt import metrics  # needs Django, too
+
+    metrics.forget_all()
 
 
 # --- Web and worker -----------------------------------------------------------------------------

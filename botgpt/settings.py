@@ -334,7 +334,7 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-# --- Logging ----------------------------------------------------------------------------------
+# --- Operating --------------------------------------------------------------------------------
 
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
@@ -369,3 +369,14 @@ LOGGING = {
         "procrastinate": {"level": "WARNING"},
     },
 }
+
+# Who may read /metrics; without it staff alone, or everyone where access is open.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+# Where processes of one machine keep their numbers for each other.
+METRICS_DIR = Path(env.text("METRICS_DIR", str(DATA_DIR / "metrics"))).absolute()
+METRICS_PORT = env.integer("METRICS_PORT", 0)
+
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", "botgpt")
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    MIDDLEWARE.insert(1, "botgpt.tracing.trace_middleware")

@@ -9,7 +9,7 @@ from drf_spectacular.views import (
     SpectacularSwaggerSplitView,
 )
 
-from botgpt import health, page
+from botgpt import health, metrics, page
 
 # What is shown there is only read; the template pages could not answer OPTIONS.
 READ_ONLY = {"http_method_names": ["get", "head"]}
@@ -25,6 +25,7 @@ urlpatterns = [
     path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    path("metrics", metrics.view),
     path("health", health.report),
     path("health/live", health.live),
     path("health/ready", health.ready),

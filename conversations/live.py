@@ -18,11 +18,11 @@ from uuid import UUID
 from django.db import Error, InterfaceError, OperationalError, connection
 from uuid_utils.compat import uuid7
 
-from conversations import exceptions
+from conversations import exceptions, metrics
 from conversations.database import in_database
 from conversations.models import EndedBefore, Message, WebProcess
 from conversations.turn import Plan, Turn
-from documents import origin
+from documents import origin, tracing
 from llm.messages import Completion, Delta
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class LiveAnswer:
         self.listeners = 0
         self._begun = self._saving = False
         self._waiting: list[asyncio.Future[None]] = []
+        self._asked_at = origin.began.get() or time.perf_counter()
         self.task = asyncio.create_task(self._run())
 
     async def changed(self) -> None:
@@ -126,7 +127,8 @@ class LiveAnswer:
                 raise asyncio.CancelledError
             plan, completion = await self._ask()
             self._saving = True
-            await self._save(partial(self.turn.save, plan, completion, self.said))
+            with tracing.span("save"):
+                await self._save(partial(self.turn.save, plan, completion, self.said))
         except asyncio.CancelledError:
             why = self.why_stopped or Stop.SHUTDOWN
             self._saving = True
@@ -138,6 +140,7 @@ class LiveAnswer:
             self.ended = True
             self.everyone.forget(self)
             self.wake()
+            self._count()
 
     async def _ask(self) -> tuple[Plan, Completion]:
         """The model's answer, whose text is in `said` by then."""
@@ -146,15 +149,23 @@ class LiveAnswer:
         self.wake()
         marks = self.turn.marks
         completion: Completion | None = None
-        async for part in plan.responder.stream(
-            plan.messages, models=plan.models, max_tokens=plan.max_tokens, sampling=plan.sampling
-        ):
-            if isinstance(part, Delta):
-                self.turn.speaker = part.model
-                self._say(marks.feed(part.text))
-            else:
-                completion = part
-        assert completion is not None  # a stream that ends without one raises
+        with tracing.span("ask", **{"gen_ai.request.model": plan.models[0]}):
+            async for part in plan.responder.stream(
+                plan.messages,
+                models=plan.models,
+                max_tokens=plan.max_tokens,
+                sampling=plan.sampling,
+            ):
+                if isinstance(part, Delta):
+                    self.turn.speaker = part.model
+                    self._say(marks.feed(part.text))
+                else:
+                    completion = part
+            assert completion is not None  # a stream that ends without one raises
+            usage = completion.usage
+            tracing.note(**{"gen_ai.response.model": completion.model})
+            tracing.note(**{"gen_ai.usage.input_tokens": usage.prompt_tokens})
+            tracing.note(**{"gen_ai.usage.output_tokens": usage.completion_tokens})
         self._say(marks.rest())
         return plan, completion
 
@@ -165,7 +176,16 @@ class LiveAnswer:
             self.everyone.spoke(self)
         else:
             self.wake()
+            tracing.event("first_token")
+            waited = time.perf_counter() - self._asked_at
+            metrics.FIRST_TOKEN.labels(self.turn.speaker or "none").observe(waited)
         self.said += text
+
+    def _count(self) -> None:
+        turn = self.turn
+        model = turn.answer.model or turn.speaker or (turn.plan.models[0] if turn.plan else "none")
+        ended = metrics.ANSWERS.labels(model, str(turn.answer.status))
+        ended.observe(time.perf_counter() - self._asked_at)
 
     async def _settle(self, settle: Callable[[], None]) -> None:
         """Saves how it ended, where it did not end well."""

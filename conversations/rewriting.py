@@ -12,6 +12,7 @@ from django.conf import settings
 
 from conversations import provider
 from conversations.models import Conversation, Message
+from documents import tracing
 from llm import catalogue, context, follow_up, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
@@ -67,7 +68,8 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     started = time.perf_counter()
     usage, failure = NOTHING, ""
     try:
-        completion = await _ask(client, question, before)
+        with tracing.span("rewrite", **{"gen_ai.request.model": model().name}):
+            completion = await _ask(client, question, before)
         usage = completion.usage
         rewritten = follow_up.parsed(completion.text)
     except LLMError as error:

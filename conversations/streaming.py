@@ -19,7 +19,7 @@ from django.http import StreamingHttpResponse
 from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
-from conversations import exceptions
+from conversations import exceptions, metrics
 from conversations.bodies import (
     answer_body,
     retrieval_body,
@@ -107,6 +107,8 @@ async def _as_bytes(answer_id: UUID, events: Events) -> AsyncIterator[bytes]:
 
 async def _live_events(answer: LiveAnswer, opened: bool, after: int) -> Events:
     answer.listeners += 1
+    open_streams = metrics.STREAMS.labels("here")
+    open_streams.inc()
     try:
         async with aclosing(_told(answer, opened, after)) as events:
             async for some in events:
@@ -116,6 +118,7 @@ async def _live_events(answer: LiveAnswer, opened: bool, after: int) -> Events:
         yield [(number, "error", await in_database(_problem, answer.turn, error))]
     finally:
         answer.listeners -= 1
+        open_streams.dec()
         if not answer.ended and not answer.listeners and settings.ON_DISCONNECT == "stop":
             answer.stop(Stop.CANCELLED)
 
@@ -173,7 +176,14 @@ async def _within(seconds: float, answer: LiveAnswer) -> bool:
 
 async def _stored_events(answer_id: UUID, opened: bool, after: int) -> Events:
     """The events of an answer as the database has them, until it has ended."""
-    turn = await in_database(stored_turn, answer_id)
+    with metrics.STREAMS.labels("elsewhere").track_inprogress():
+        turn = await in_database(stored_turn, answer_id)
+        async with aclosing(_looked_up(turn, answer_id, opened, after)) as events:
+            async for some in events:
+                yield some
+
+
+async def _looked_up(turn: Turn, answer_id: UUID, opened: bool, after: int) -> Events:
     if after < CREATED:
         body = await in_database(turn_body, turn, opened)
         yield [(CREATED, "message.created", _as_begun(body))]

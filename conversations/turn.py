@@ -16,6 +16,7 @@ from conversations.citations import MarksInStream, NoMarks, cite
 from conversations.database import in_database
 from conversations.models import Citation, Conversation, Message, Retrieval, UsageEntry
 from conversations.rewriting import Asked, Searches
+from documents import tracing
 from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError
@@ -299,7 +300,9 @@ class Turn:
 
     def _search(self, searches: Searches) -> Plan:
         """The plan for what these searches find, which is kept as the answer's trace."""
-        found = self._find(searches)
+        with tracing.span("retrieve", searches=len(searches.queries)):
+            found = self._find(searches)
+            tracing.note(passages=len(found.passages))
         plan = self._plan(searches.query, found.passages)
         self.retrieval = evidence.keep_trace(
             self.question,
@@ -332,19 +335,20 @@ class Turn:
         options["stop"] = tuple(options.get("stop", ()))
         model = catalogue.find(models[0])
         max_tokens = model.answer_tokens(settings.ANSWER_TOKENS)
-        past = history.read(self.conversation, self.question.position)
-        fitted = context.fit(
-            system=prompts.system(self._base_prompt(), self.conversation.system_prompt),
-            summary=past.summary,
-            history=past.said,
-            unread=past.unread,
-            question=self.question.content,
-            passages=[prompts.passage(number, one) for number, one in enumerate(found, start=1)],
-            with_passages=prompts.grounded_question,
-            budget=min(model.context_window, settings.CONTEXT_TOKENS) - max_tokens,
-            answer_reserve=max_tokens,
-            count=lambda text: tokens.estimate(text, model),
-        )
+        with tracing.span("fit"):
+            past = history.read(self.conversation, self.question.position)
+            fitted = context.fit(
+                system=prompts.system(self._base_prompt(), self.conversation.system_prompt),
+                summary=past.summary,
+                history=past.said,
+                unread=past.unread,
+                question=self.question.content,
+                passages=[prompts.passage(number, one) for number, one in enumerate(found, 1)],
+                with_passages=prompts.grounded_question,
+                budget=min(model.context_window, settings.CONTEXT_TOKENS) - max_tokens,
+                answer_reserve=max_tokens,
+                count=lambda text: tokens.estimate(text, model),
+            )
         receipt = fitted.receipt
         if found and not receipt.passages.kept:
             raise context.QuestionTooLong("The question leaves no passage any room.")

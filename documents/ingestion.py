@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from documents import metrics, tracing
 from documents.extraction import ExtractionError
 from documents.extraction.guard import Extraction, extract
 from documents.extraction.kind import Kind
@@ -45,10 +46,13 @@ def ingest(document: Document, on_page: Progress | None = None) -> None:
     started = time.perf_counter()
     document.mark_processing()
     try:
-        extraction = _read(document, on_page)
-        _store(document, extraction)
+        with tracing.span("read", document=str(document.pk), kind=document.kind):
+            extraction = _read(document, on_page)
+        with tracing.span("store", pages=len(extraction.pages)):
+            _store(document, extraction)
     except ExtractionError as error:
         document.mark_failed(error.code, error.detail)
+        metrics.READ.labels(document.kind, error.code).inc()
         logger.warning(
             "document failed",
             extra={"document": document.pk, "code": error.code, "reader": error.log},
@@ -56,13 +60,18 @@ def ingest(document: Document, on_page: Progress | None = None) -> None:
     except _DeletedError:
         logger.info("document deleted while it was read", extra={"document": document.pk})
     else:
+        seconds = time.perf_counter() - started
+        metrics.READ.labels(document.kind, "ready").inc()
+        metrics.PAGES.labels(document.kind).inc(document.page_count or 0)
+        metrics.CHUNKS.labels(document.kind).inc(document.chunk_count or 0)
+        metrics.READING.labels(document.kind).observe(seconds)
         logger.info(
             "document ready",
             extra={
                 "document": document.pk,
                 "pages": document.page_count,
                 "chunks": document.chunk_count,
-                "seconds": round(time.perf_counter() - started, 2),
+                "seconds": round(seconds, 2),
             },
         )
 

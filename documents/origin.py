@@ -3,6 +3,8 @@
 import time
 from contextvars import ContextVar
 
+from documents import tracing
+
 # "" outside of requests, and of the jobs that they left.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 # By `time.perf_counter`; None outside of requests.
@@ -25,4 +27,4 @@ def forget() -> None:
 
 def of_job() -> dict[str, str]:
     """What a job keeps of the request that defers it; `origin` among its arguments."""
-    return {"request_id": request_id.get()}
+    return {"request_id": request_id.get(), **tracing.headers()}

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg import Cursor
 
+from documents import metrics
 from llm import retrieval, thesaurus
 from llm.passages import Passage
 from llm.ranking import Found, choose
@@ -28,7 +29,8 @@ def find_passages(text: str, document_ids: Sequence[UUID], limit: int) -> list[P
 def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -> Found:
     """The best passages for the queries, whose results are fused; one database query each."""
     wanted = limit * CANDIDATES_A_PASSAGE
-    with search_cursor(len(document_ids)) as cursor:
+    searched = len(document_ids)
+    with metrics.timed_retrieval(searched), search_cursor(searched) as cursor:
         rankings = [
             retrieval.search(cursor, thesaurus.expand(query), document_ids, wanted)
             for query in queries

@@ -14,10 +14,11 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Status
 
-from documents import origin, rates
+from documents import metrics, rates, tracing
 from documents.idempotency import FORGOTTEN_AT_ONCE
 from documents.ingestion import ingest
 from documents.models import Document, DocumentQuerySet, IdempotentCall
+from documents.origin import of_job
 
 logger = logging.getLogger(__name__)
 
@@ -72,21 +73,27 @@ def ingest_document(
             raise JobAborted
 
     try:
-        ingest(document, stop_when_told)
+        with tracing.span("ingest", document=document_id, attempt=context.job.attempts + 1):
+            ingest(document, stop_when_told)
     except (*MAY_PASS, JobAborted):
         if context.job.attempts + 1 < ATTEMPTS:
             document.mark_pending()
         else:
-            document.mark_failed("internal_error", INTERNAL_ERROR)
+            _give_up(document)
         raise
     except Exception:
-        document.mark_failed("internal_error", INTERNAL_ERROR)
+        _give_up(document)
         raise
+
+
+def _give_up(document: Document) -> None:
+    document.mark_failed("internal_error", INTERNAL_ERROR)
+    metrics.READ.labels(document.kind, "internal_error").inc()
 
 
 def defer_ingestion(document: Document) -> None:
     """Queues the reading of a document; part of the transaction under way."""
-    ingest_document.defer(document_id=str(document.pk), origin=origin.of_job())
+    ingest_document.defer(document_id=str(document.pk), origin=of_job())
 
 
 def defer_in_reserve(document: Document) -> int:

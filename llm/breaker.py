@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from llm import errors
+from llm import errors, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class Breaker:
 
     def _turn(self, *, is_open: bool) -> None:
         self._is_open, self._is_tried = is_open, False
+        metrics.OUT_OF_SERVICE.labels(self._model).set(is_open)
         self._era += 1
 
 

@@ -1,6 +1,7 @@
 """Groq behind its official SDK, which retries by itself with exponential backoff."""
 
 import asyncio
+import json
 import logging
 import math
 import time
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, cast
 import groq
 import httpx
 
-from llm import catalogue, errors, replies
+from llm import catalogue, errors, metrics, replies
 from llm.breaker import Breaker, Patience, Watch
 from llm.messages import ChatMessage, Completion, Delta, Sampling
 
@@ -86,7 +87,7 @@ class GroqClient:
 
         async def ask(model: catalogue.Model) -> Completion:
             body = _body(messages, model, max_tokens, sampling)
-            with self._breaker(model).watching(), _mapped_errors():
+            with self._breaker(model).watching(), _counted_errors(model), _mapped_errors():
                 response = await sdk.post(PATH, body=body, cast_to=httpx.Response)
                 return replies.whole(response.content, model.name)
 
@@ -110,6 +111,7 @@ class GroqClient:
             body = _body(messages, model, max_tokens, sampling) | {"stream": True}
             with ExitStack() as beginning:
                 watch = beginning.enter_context(self._breaker(model).watching())
+                beginning.enter_context(_counted_errors(model))
                 beginning.enter_context(_mapped_errors())
                 unread = await sdk.post(
                     PATH,
@@ -186,7 +188,8 @@ class _Connected:
 async def _connections() -> AsyncGenerator[httpx.AsyncClient, None]:
     """Connections that close with their loop: when it ends, asyncio closes its generators."""
     async with groq.DefaultAioHttpClient(
-        limits=CONNECTIONS, event_hooks={"response": [_end_long_wait]}
+        limits=CONNECTIONS,
+        event_hooks={"request": [_count_retry], "response": [_end_long_wait]},
     ) as connections:
         yield connections
 
@@ -199,6 +202,12 @@ def _close_ended(by_loop: dict[asyncio.AbstractEventLoop, _Connected]) -> None:
             with suppress(StopIteration):
                 while True:  # there is nothing to wait for
                     closing.send(None)
+
+
+async def _count_retry(request: httpx.Request) -> None:
+    """Counts what the SDK asks again, by the header in which it tells so."""
+    if request.headers.get("x-stainless-retry-count", "0") != "0":
+        metrics.RETRIES.labels(json.loads(request.content)["model"]).inc()
 
 
 async def _end_long_wait(response: httpx.Response) -> None:
@@ -247,6 +256,15 @@ async def _first_to_answer(
             failures.append(error)
             break
     raise failures[0]
+
+
+@contextmanager
+def _counted_errors(model: catalogue.Model) -> Iterator[None]:
+    try:
+        yield
+    except errors.LLMError as error:
+        metrics.ERRORS.labels(model.name, error.code).inc()
+        raise
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from procrastinate.contrib.django import app
 from botgpt.accounts.forgetting import Belongings, belongings, forget, shut_out
 from botgpt.accounts.models import User
 from conversations.models.audit import Actor, ActorKind
-from documents import origin
+from documents.origin import of_job
 
 logger = logging.getLogger(__name__)
 
@@ -44,5 +44,5 @@ def defer_forgetting(user: User, actor: Actor) -> Belongings:
             "id": str(actor.id or ""),
             "request_id": actor.request_id,
         }
-        forget_user.defer(user_id=str(user.pk), actor=who, origin=origin.of_job())
+        forget_user.defer(user_id=str(user.pk), actor=who, origin=of_job())
         return belongings(user)

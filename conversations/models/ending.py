@@ -89,4 +89,7 @@ def end(answer: "Message", entry: UsageEntry | None) -> bool:
         cursor.execute(END, values)
         while cursor.nextset():
             pass
-        return bool(cursor.rowcount)
+        ended = bool(cursor.rowcount)
+    if ended and entry and took.tokens:
+        entry.tell_operators()
+    return ended

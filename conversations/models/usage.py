@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Case, Count, F, Q, Sum, When
 from django.db.models.functions import TruncDate
 from uuid_utils.compat import uuid7
 
+from conversations import metrics
 from documents.ownership import OwnedQuerySet
 
 # Whoever changes what a holder has spent shares this lock until the end of the transaction; who
@@ -189,9 +190,26 @@ class UsageEntry(models.Model):
             self.created_at = at
             # Raw, that is with the time given: Django would put the present one.
             self.save_base(raw=True, force_insert=True)
+            self.tell_operators()
         if took.tokens or released != NOTHING:
             more = Amount(took.tokens - released.tokens, took.usd - released.usd)
             Spending.objects.count_in(self.payers, at, more)
+
+    def tell_operators(self) -> None:
+        """Counts it among the metrics, once the transaction under way has come to its end."""
+        transaction.on_commit(self._count)
+
+    def _count(self) -> None:
+        kinds = {
+            "prompt": self.prompt_tokens,
+            "cached": self.cached_tokens,
+            "completion": self.completion_tokens,
+        }
+        for kind, number in kinds.items():
+            if number:
+                metrics.TOKENS.labels(self.model, str(self.purpose), kind).inc(number)
+        if self.cost_usd:
+            metrics.COST.labels(self.model, str(self.purpose)).inc(float(self.cost_usd))
 
 
 class SpendingQuerySet(models.QuerySet["Spending"]):

@@ -16,6 +16,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count, Min
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from conversations import provider
 from conversations.database import soon_in_database
@@ -51,11 +52,13 @@ class _NotMigratedError(Exception):
     """The database lacks tables or columns that the product needs."""
 
 
+@require_safe
 async def live(request: HttpRequest) -> JsonResponse:
     """The process answers; says nothing of what it depends on."""
     return JsonResponse({"status": OK})
 
 
+@require_safe
 async def ready(request: HttpRequest) -> JsonResponse:
     """This process can serve; 503 with what is wrong otherwise: its database or its storage.
 
@@ -76,6 +79,7 @@ async def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse(body, status=200 if body["status"] == OK else 503)
 
 
+@require_safe
 async def report(request: HttpRequest) -> JsonResponse:
     """Every part apart: `unavailable` (503) without database or storage, else `degraded` or `ok`.
 

@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
+from django.views.decorators.http import require_safe
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -126,6 +127,7 @@ class _QueueCollector(Collector):
         yield GaugeMetricFamily("botgpt_workers", workers, value=self._standing.workers)
 
 
+@require_safe
 async def view(request: HttpRequest) -> HttpResponse:
     """`GET /metrics`."""
     if not (allowed(request.headers.get("Authorization", "")) or await _is_staff(request)):

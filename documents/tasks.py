@@ -65,7 +65,7 @@ def ingest_document(
     if document is None:
         return
     if context.job.attempts >= ATTEMPTS:
-        document.mark_failed("interrupted", INTERRUPTED)
+        _give_up(document, "interrupted", INTERRUPTED)
         return
 
     def stop_when_told(_done: int, _total: int) -> None:
@@ -79,16 +79,16 @@ def ingest_document(
         if context.job.attempts + 1 < ATTEMPTS:
             document.mark_pending()
         else:
-            _give_up(document)
+            _give_up(document, "internal_error", INTERNAL_ERROR)
         raise
     except Exception:
-        _give_up(document)
+        _give_up(document, "internal_error", INTERNAL_ERROR)
         raise
 
 
-def _give_up(document: Document) -> None:
-    document.mark_failed("internal_error", INTERNAL_ERROR)
-    metrics.READ.labels(document.kind, "internal_error").inc()
+def _give_up(document: Document, code: str, why: str) -> None:
+    document.mark_failed(code, why)
+    metrics.READ.labels(document.kind, code).inc()
 
 
 def defer_ingestion(document: Document) -> None:

@@ -153,6 +153,12 @@ def test_probes_by_plain_http_are_not_sent_elsewhere(client, settings):
         assert client.get(path).status_code != 301
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics"])
+def test_they_are_only_read(client, path):
+    assert client.head(path).status_code == 200
+    assert client.post(path).status_code == 405
+
+
 def test_the_schema_tells_them(client):
     paths = client.get("/openapi.json").json()["paths"]
 

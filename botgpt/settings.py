@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from botgpt import embedded, env, jobs
+from botgpt import embedded, env, jobs, storage
 from botgpt.api import logs
 from botgpt.clock import ClockWatch
 from llm import catalogue, tokens
@@ -183,6 +183,10 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
 }
 
 MEDIA_ROOT = DATA_DIR / "files"
+STORAGES = {
+    "default": storage.backend(env.text("STORAGE_URL")),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "botgpt" / "static"]
 STATIC_ROOT = Path(env.text("STATIC_ROOT", str(DATA_DIR / "static")))

@@ -101,6 +101,27 @@ class DatabaseAway(APIException):
     wait = 2
 
 
+class StorageUnreachable(OSError):
+    """Where files are kept does not answer, or refuses us: what a disk would tell as an OSError."""
+
+
+class StorageAway(APIException):
+    """That, as the API tells it."""
+
+    status_code = 503
+    default_code = "storage_unavailable"
+    default_detail = "The files cannot be reached now: nothing was lost. Try again in a moment."
+    wait = 5
+
+
+class FileLost(APIException):
+    """A document's file is not where it was kept."""
+
+    status_code = 404
+    default_code = "file_lost"
+    default_detail = "The document's file is lost; its text is there. Upload the file again."
+
+
 class StorageFull(APIException):
     """There is no room for a file."""
 

@@ -3,10 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile
 from typing import cast
 
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -90,15 +94,30 @@ def _read(document: Document, on_page: Progress | None) -> Extraction:
         if on_page:
             on_page(done, total)
 
-    # A disk that is not mounted is told here, as an OSError, which may pass.
-    document.file.open("rb").close()
-    return extract(
-        Path(document.file.path),
-        cast(Kind, document.kind),
-        memory_bytes=settings.EXTRACTION_MEMORY_BYTES,
-        seconds=settings.EXTRACTION_SECONDS,
-        on_page=progress,
-    )
+    with _on_this_machine(document) as path:
+        return extract(
+            path,
+            cast(Kind, document.kind),
+            memory_bytes=settings.EXTRACTION_MEMORY_BYTES,
+            seconds=settings.EXTRACTION_SECONDS,
+            on_page=progress,
+        )
+
+
+@contextmanager
+def _on_this_machine(document: Document) -> Iterator[Path]:
+    """The document's file: the one that is kept or, where files are kept elsewhere, a copy.
+
+    Raises OSError where it cannot be had, as from a disk that is not mounted: that may pass.
+    """
+    with document.file.open("rb") as kept:
+        if isinstance(document.file.storage, FileSystemStorage):
+            yield Path(document.file.path)
+            return
+        with NamedTemporaryFile(prefix="botgpt-") as copy:
+            copyfileobj(kept, copy)
+            copy.flush()
+            yield Path(copy.name)
 
 
 def _store(document: Document, extraction: Extraction) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar
 from uuid import UUID
@@ -137,7 +138,8 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             kept = self.filter(user=user, sha256=digest).first()
             if kept == document:
                 return document, True
-            document.file.storage.delete(stored_name(document, name))
+            with suppress(OSError):  # a file that stays is told by `manage.py orphans`
+                document.file.storage.delete(stored_name(document, name))
             if isinstance(error, IntegrityError) and kept:  # the same bytes, sent twice at once
                 return kept, False
             raise

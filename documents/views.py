@@ -19,7 +19,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from documents.exceptions import DocumentUnderWay
+from documents.exceptions import DocumentUnderWay, FileLost
 from documents.highlights import find_highlights
 from documents.models import Chunk, Document
 from documents.repeats import Repeatable
@@ -251,8 +251,12 @@ class DocumentFile(Scoped, generics.GenericAPIView[Document]):
         Its type is what we took it for. Where a browser shows it even so, it can do nothing.
         """
         document = self.get_object()
+        try:
+            file = document.file.open("rb")
+        except FileNotFoundError:
+            raise FileLost() from None
         return FileResponse(
-            document.file.open("rb"),
+            file,
             as_attachment=True,
             filename=document.name,
             content_type=CONTENT_TYPES[document.kind],

@@ -27,7 +27,7 @@ from rest_framework.exceptions import PermissionDenied as APIPermissionDenied
 from rest_framework.views import set_rollback
 
 from botgpt.api import request_id
-from documents.exceptions import DatabaseAway, StorageFull
+from documents.exceptions import DatabaseAway, StorageAway, StorageFull, StorageUnreachable
 
 logger = logging.getLogger("botgpt.problem")
 
@@ -104,12 +104,14 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> JsonResponse |
 
 
 def _away(exc: Exception) -> APIException | None:
-    """What tells of a database that is away or a disk that is full; None of other errors."""
+    """What tells of a database or files that are away, or a full disk; None of other errors."""
     away: APIException
     if isinstance(exc, DATABASE_AWAY):
         away = DatabaseAway()
     elif isinstance(exc, OSError) and exc.errno in NO_ROOM:
         away = StorageFull()
+    elif isinstance(exc, StorageUnreachable):
+        away = StorageAway()
     else:
         return None
     logger.error(away.default_code, exc_info=exc)

@@ -43,6 +43,10 @@ def check(program="import botgpt.settings", **variables):
     [
         ("DEBUG", "perhaps"),
         ("ALLOWED_HOSTS", "bot.example.org,*"),
+        ("STORAGE_URL", "https://bucket.s3.example.org"),
+        ("STORAGE_URL", "s3:///folder"),
+        ("STORAGE_URL", "s3://key:secret@bucket"),
+        ("STORAGE_URL", "s3://bucket?region=eu-central-1"),
         ("CHUNK_WORDS", "many"),
         ("CHUNK_WORDS", "1"),
         ("CHUNK_OVERLAP_WORDS", "200"),
@@ -95,6 +99,19 @@ def test_access_is_open_only_while_debugging(tmp_path, debug, is_open):
     done = check(show, BOTGPT_DATA_DIR=str(tmp_path), DEBUG=debug)
 
     assert done.stdout.strip() == str(is_open)
+
+
+@pytest.mark.parametrize(("url", "loaded"), [("", False), ("s3://bucket", True)])
+def test_what_s3_needs_is_loaded_only_where_it_is_used(tmp_path, url, loaded):
+    show = (
+        "import sys, django; django.setup(); from django.core.files.storage import default_storage;"
+        "default_storage.exists; print('boto3' in sys.modules)"
+    )
+    named = {"DJANGO_SETTINGS_MODULE": "botgpt.settings", "STORAGE_URL": url}
+
+    done = check(show, BOTGPT_DATA_DIR=str(tmp_path), **named)
+
+    assert done.stdout.strip() == str(loaded), done.stderr
 
 
 def test_the_embedded_databases_secret_is_made_once_and_private(tmp_path):

@@ -4,9 +4,11 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from documents import orphans
+from documents.exceptions import StorageUnreachable
 from documents.explained import ExplainedCommand
 
 
@@ -19,8 +21,8 @@ manage.py orphans
 manage.py orphans --delete --json
 """
     notes = """
-Give --delete only where no other database's files are in the same folder. Files that arrived within
-the last hour may be uploads under way, and stay.
+Give --delete only where no other database's files are in the same folder (in S3: below the same
+one). Files that arrived within the last hour may be uploads under way, and stay.
 """
     deleted = 0
 
@@ -30,7 +32,13 @@ the last hour may be uploads under way, and stay.
         parser.add_argument("--json", action="store_true", help="print a JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """A line for each as it is found, then the sums."""
+        """A line for each as it is found, then the sums. Raises CommandError: no files reached."""
+        try:
+            self._look(options)
+        except StorageUnreachable as error:
+            raise CommandError(f"{error}. Run it again once the files can be reached.") from error
+
+    def _look(self, options: dict[str, Any]) -> None:
         files = size = lost = 0
         with self.progress(options, desc="looked at", unit="file") as bar:
             for orphan in orphans.files_without_document(bar.update):

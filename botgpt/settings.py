@@ -156,20 +156,31 @@ USE_TZ = True
 # --- Database and files -----------------------------------------------------------------------
 
 
+def _address(variable: str) -> dict[str, Any]:
+    """The parts of a PostgreSQL address. Raises ImproperlyConfigured, naming the variable."""
+    try:
+        return dict(conninfo_to_dict(env.text(variable)))
+    except ProgrammingError as error:
+        raise ImproperlyConfigured(f"{variable} is not a PostgreSQL address.") from error
+
+
 def _database() -> dict[str, Any]:
     """Django's connection settings from DATABASE_URL, or those of the embedded server."""
     if not DATABASE_URL:
         return dict(embedded.connection(DATA_DIR))
-    try:
-        parts = conninfo_to_dict(DATABASE_URL)
-    except ProgrammingError as error:
-        raise ImproperlyConfigured("DATABASE_URL is not a PostgreSQL address.") from error
+    parts = _address("DATABASE_URL")
     names = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER"}
     names["password"] = "PASSWORD"  # noqa: S105 - the name of the setting, not a password
     settings: dict[str, Any] = {names[key]: parts.pop(key) for key in names if key in parts}
     return settings | {"OPTIONS": parts}
 
 
+# Where it is set, DATABASE_URL leads to a pooler that lends connections for a transaction.
+DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL")
+if DATABASE_DIRECT_URL:
+    if not DATABASE_URL:
+        raise ImproperlyConfigured("DATABASE_DIRECT_URL needs DATABASE_URL, the pooler's address.")
+    _address("DATABASE_DIRECT_URL")
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 8, minimum=1)
 DATABASES: dict[str, Any] = {"default": {"ENGINE": "botgpt.postgresql"} | _database()}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
@@ -181,6 +192,8 @@ DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
     # wants a connection makes one at once.
     "reconnect_timeout": 2,
 }
+# Those outlive their transaction, which no pooler allows. What is long is read in pages.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 MEDIA_ROOT = DATA_DIR / "files"
 STORAGES = {
@@ -203,6 +216,7 @@ DOCUMENTS_AT_ONCE = env.integer(
 )
 # A worker says so often that it lives: what a dead one did is taken up by another soon.
 HEARTBEAT_SECONDS = 1
+PROCRASTINATE_ON_APP_READY = "documents.listening.connect"
 # Jobs that are done would pile up: what they did is told by their documents.
 PROCRASTINATE_WORKER_DEFAULTS = {
     "delete_jobs": "successful",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from psycopg import Cursor
 
@@ -44,11 +45,11 @@ def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -
 def search_cursor(documents: int) -> Iterator[retrieval.Cursor]:
     """A cursor for searching so many documents; for few, each connection keeps the plan.
 
-    Django's own cursors put the values into the statement, so that each one is planned. PgBouncer
-    in transaction mode knows prepared statements from 1.22, with `max_prepared_statements` above 0.
+    Django's own cursors put the values into the statement, so that each one is planned. So it is
+    behind a pooler too: not every one knows which connection has prepared what.
     """
     with connection.cursor() as cursor:
-        if documents > retrieval.FEW_DOCUMENTS:
+        if documents > retrieval.FEW_DOCUMENTS or settings.DATABASE_DIRECT_URL:
             yield cursor
             return
         session = cursor.connection

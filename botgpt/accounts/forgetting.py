@@ -121,12 +121,13 @@ def _stop_answers(user: User) -> None:
 
 def _end_sessions(user: User) -> None:
     """A session tells only inside of it whose it is."""
-    theirs = [
-        session.pk
-        for session in Session.objects.iterator(SESSIONS_AT_ONCE)
-        if session.get_decoded().get(SESSION_KEY) == str(user.pk)
-    ]
-    Session.objects.filter(pk__in=theirs).delete()
+    rest = Session.objects.order_by("pk")
+    page = list(rest[:SESSIONS_AT_ONCE])
+    while page:
+        whose = {one.pk: one.get_decoded().get(SESSION_KEY) for one in page}
+        theirs = [pk for pk, owner in whose.items() if owner == str(user.pk)]
+        Session.objects.filter(pk__in=theirs).delete()
+        page = list(rest.filter(pk__gt=page[-1].pk)[:SESSIONS_AT_ONCE])
 
 
 def _remove(user: User, keys: Collection[UUID], callers: Collection[str], actor: Actor) -> None:

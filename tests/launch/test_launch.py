@@ -24,7 +24,8 @@ LAUNCH = [sys.executable, "-m", "botgpt.launch"]
 
 
 def environment(data_dir: Path, **variables: object) -> dict[str, str]:
-    ours = {"DATABASE_URL", "GROQ_API_KEY", "DEBUG", "HOST", "PORT", "WEB_WORKERS"}
+    ours = {"DATABASE_URL", "DATABASE_DIRECT_URL", "STORAGE_URL"}
+    ours |= {"GROQ_API_KEY", "DEBUG", "HOST", "PORT", "WEB_WORKERS"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return kept | {"BOTGPT_DATA_DIR": str(data_dir)} | {k: str(v) for k, v in variables.items()}
 

@@ -43,6 +43,7 @@ def check(program="import botgpt.settings", **variables):
     [
         ("DEBUG", "perhaps"),
         ("ALLOWED_HOSTS", "bot.example.org,*"),
+        ("DATABASE_DIRECT_URL", "postgresql://localhost/x"),
         ("STORAGE_URL", "https://bucket.s3.example.org"),
         ("STORAGE_URL", "s3:///folder"),
         ("STORAGE_URL", "s3://key:secret@bucket"),

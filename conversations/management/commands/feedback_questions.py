@@ -28,7 +28,7 @@ manage.py feedback_questions --user 5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11
     def handle(self, *args: Any, **options: Any) -> None:
         """A follow-up is written as it was searched for, so that it can be asked alone."""
         found: Any = Feedback.objects.questions(options["user"])
-        rows = found.iterator(chunk_size=500)
+        rows = found.iterator()
         # On a terminal the lines themselves show that it goes on.
         for feedback in rows if self.stdout.isatty() else self.progress(options, rows):
             line = {

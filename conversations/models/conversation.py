@@ -284,8 +284,11 @@ class Conversation(models.Model):
         for position, one in enumerate(said):
             parent = messages[-1] if messages else None
             new = {"role": one.role, "content": one.content, "position": position}
-            messages.append(Message(conversation=self, parent=parent, **new))
+            messages.append(self._new_message(parent=parent, **new))
         return messages
+
+    def _new_message(self, **fields: Any) -> Message:
+        return Message(conversation=self, user_id=self.user_id, **fields)
 
     def add_turn(
         self, parent: Message | None, position: int, content: str, asking: Asking
@@ -306,8 +309,7 @@ class Conversation(models.Model):
         self, parent: Message | None, position: int, content: str, asking: Asking
     ) -> tuple[Message, Message]:
         """A question and the answer to come, not saved yet."""
-        question = Message(
-            conversation=self,
+        question = self._new_message(
             parent=parent,
             position=position,
             role=Message.Role.USER,
@@ -317,8 +319,7 @@ class Conversation(models.Model):
 
     def _answer_to(self, question: Message, asking: Asking) -> Message:
         """An answer to come, not saved yet."""
-        answer = Message(
-            conversation=self,
+        answer = self._new_message(
             parent=question,
             position=question.position + 1,
             role=Message.Role.ASSISTANT,

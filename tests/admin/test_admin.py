@@ -360,7 +360,9 @@ def test_a_transcript_costs_the_same_queries_however_long(admin_client, user):
 def test_a_long_transcript_says_what_it_leaves_out(admin_client, user):
     conversation = make_conversation(user)
     rows = [
-        Message(conversation=conversation, position=n, role="user", content=f"message {n}.")
+        Message(
+            conversation=conversation, user=user, position=n, role="user", content=f"message {n}."
+        )
         for n in range(2, 205)
     ]
     Message.objects.bulk_create(rows)

@@ -58,6 +58,7 @@ def test_a_prompt_begins_with_the_one_before_it_however_long_the_conversation(
     Message.objects.bulk_create(
         Message(
             conversation=conversation,
+            user=conversation.user,
             position=position,
             role="assistant" if position % 2 else "user",
             content=f"Message {position}",

@@ -211,7 +211,9 @@ def test_words_are_looked_up_in_the_indexes(user):
     """The statement's own conditions are those that the indexes are of."""
     conversation = make_conversation(user)
     Message.objects.bulk_create(
-        Message(conversation=conversation, position=at, active=False, content=f"word{at} x")
+        Message(
+            conversation=conversation, user=user, position=at, active=False, content=f"word{at} x"
+        )
         for at in range(2, 3000)
     )
     Conversation.objects.bulk_create(

@@ -6,6 +6,7 @@ setting, a prepared statement, a lock, a cursor) the next would stumble over.
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from moto.server import ThreadedMotoServer
 from botgpt import embedded
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
+from tests.launch.test_compose import COMPOSE
 from tests.launch.test_launch import free_port, served
 from tests.launch.test_survival import events, settled
 
@@ -37,19 +39,10 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="needs pgbouncer: apt 
 SERVER_CONNECTIONS = 3
 REQUESTS = 60
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-INI = """
-[databases]
-* = host={sockets} port={port} user={name}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {listen}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = {connections}
-max_client_conn = 200
-query_wait_timeout = 20
-"""
+# As it is deployed, but for places and a pool so small that processes share connections.
+INI = COMPOSE["configs"]["pgbouncer"]["content"]
+USERS = COMPOSE["configs"]["pgbouncer-users"]["content"]
+PASSWORD = "only-for-tests"
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +63,23 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def pooler(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def pooler(database: str) -> Iterator[str]:
     """The address of PgBouncer before it."""
-    place = psycopg.conninfo.conninfo_to_dict(database)
-    names = {"sockets": place["host"], "port": embedded.PORT, "name": place["user"]}
-    port = free_port()
-    written = INI.format(**names, listen=port, connections=SERVER_CONNECTIONS)
+    place, port = psycopg.conninfo.conninfo_to_dict(database), free_port()
     folder = Path(str(place["host"])).parent
+    users = folder / "users.txt"
+    users.write_text(re.sub(r"\$\{POSTGRES_PASSWORD[^}]*\}", PASSWORD, USERS))
+    written = INI
+    for deployed, here in {
+        "host=db port=5432": f"host={place['host']} port={embedded.PORT}",
+        "listen_addr = *": "listen_addr = 127.0.0.1",
+        "listen_port = 6432": f"listen_port = {port}",
+        "/etc/pgbouncer/users.txt": str(users),
+        "default_pool_size = 20": f"default_pool_size = {SERVER_CONNECTIONS}",
+        "query_wait_timeout = 5": "query_wait_timeout = 20",  # on a busy machine
+    }.items():
+        assert written.count(deployed) == 1, deployed
+        written = written.replace(deployed, here)
     (folder / "pgbouncer.ini").write_text(written)
     account: dict[str, Any] = {}
     if os.getuid() == 0:
@@ -85,7 +88,7 @@ def pooler(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     command = embedded.dying_with_us([str(PGBOUNCER), "-q", str(folder / "pgbouncer.ini")], "TERM")
     with (folder / "pgbouncer.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, **account)
-    address = f"postgresql://botgpt@127.0.0.1:{port}/botgpt"
+    address = f"postgresql://botgpt:{PASSWORD}@127.0.0.1:{port}/botgpt"
     try:
         wait_for(lambda: process.poll() is not None or answers(address))
         assert process.poll() is None, (folder / "pgbouncer.log").read_text()

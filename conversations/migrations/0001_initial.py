@@ -475,6 +475,17 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="message",
+            name="user",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
+        ),
+        migrations.AddField(
+            model_name="message",
             name="parent",
             field=models.ForeignKey(
                 blank=True,

@@ -162,10 +162,11 @@ async def _is_staff(request: HttpRequest) -> bool:
 
 
 def serve(port: int) -> None:
-    """Tells this machine's numbers at that port, in a thread."""
+    """Tells this machine's numbers at that port, in a thread; without a token to itself alone."""
+    host = "" if settings.METRICS_TOKEN else "127.0.0.1"
     try:
-        server = make_server("", port, _application, _Server, _Handler)
-    except OSError:
+        server = make_server(host, port, _application, _Server, _Handler)
+    except (OSError, OverflowError):
         logger.warning("METRICS_PORT cannot be listened on", exc_info=True)
         return
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()

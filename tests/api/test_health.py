@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
 from procrastinate.contrib.django.models import ProcrastinateWorker
 
 from botgpt import health
@@ -136,6 +137,18 @@ def test_a_statement_that_takes_long_is_ended_by_the_database(user, monkeypatch)
         queue.standing(0.1)
 
     assert time.monotonic() - started < 4
+
+
+def test_missing_migrations_are_told_until_they_are_there(client):
+    health._require_migrated.cache_clear()
+    missing = pytest.MonkeyPatch()
+    missing.setattr(MigrationExecutor, "migration_plan", lambda self, targets: ["0002"])
+    with_missing = client.get("/health/ready")
+    missing.undo()
+
+    assert with_missing.status_code == 503
+    assert "run manage.py migrate" in with_missing.json()["checks"]["database"]
+    assert client.get("/health/ready").status_code == 200
 
 
 @pytest.mark.parametrize(("path", "most"), [("/health/live", 0), ("/health/ready", 7)])

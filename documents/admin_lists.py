@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 ROWS_COUNTED = 10_000
@@ -35,23 +34,37 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
         return found if found <= ROWS_COUNTED else CappedCount(ROWS_COUNTED)
 
 
+class ReadOnly:
+    """Mixed into a ModelAdmin of rows that the product writes and staff only read."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: they come from elsewhere."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
 class LongList:
     """Mixed into a ModelAdmin whose table grows without end."""
 
-    paginator = CappedPaginator
+    paginator: Any = CappedPaginator
     show_full_result_count = False
     list_per_page = 50
+    # They would count the rows of each choice of each filter.
+    show_facets = admin.ShowFacets.NEVER
 
     def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> HttpResponseBase | None:
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
         """Refuses "all" where these are more than one request can see to."""
-        everything = request.POST.get("select_across") == "1"
-        if everything and queryset.order_by().values("pk")[: ROWS_ACTED_ON + 1].count() > (
-            ROWS_ACTED_ON
-        ):
+        rows = queryset.order_by().values("pk")[: ROWS_ACTED_ON + 1]
+        if request.POST.get("select_across") == "1" and rows.count() > ROWS_ACTED_ON:
             text = f"Nothing was done: an action takes at most {ROWS_ACTED_ON:,} rows at once. "
             messages.error(request, f"{text}Narrow the list by a filter or a search.")
             return None
-        response: HttpResponseBase | None = super().response_action(request, queryset)  # type: ignore[misc]
+        response: HttpResponse | None = super().response_action(  # type: ignore[misc]
+            request, queryset, *args, **kwargs
+        )
         return response

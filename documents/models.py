@@ -21,6 +21,7 @@ from documents.extraction.text import clean
 from documents.idempotency import IdempotentCall as IdempotentCall
 from documents.ownership import OwnedQuerySet
 from documents.rates import Rate as Rate
+from llm.passages import Stretch, stretches
 
 NAME_CHARS = 255
 HASH_BLOCK = 1024 * 1024
@@ -286,6 +287,10 @@ class Chunk(models.Model):
 
     def __str__(self) -> str:
         return f"chunk {self.ordinal}"
+
+    def stretches(self) -> list[Stretch]:
+        """Where it stands, page by page."""
+        return stretches(self.text, self.page_start, self.char_start, self.page_breaks)
 
 
 class PageQuerySet(models.QuerySet["Page"]):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,10 +16,12 @@ from django.shortcuts import render
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from documents.admin_pages import page_address
 from documents.highlights import Span, find_highlights
 from documents.models import Document
+from documents.ownership import as_uuid, user_called
 from documents.search import explain, search
-from llm.passages import Passage
+from llm.passages import Passage, stretches
 from llm.retrieval import QUERY_CHARS, Query, TermScore
 
 DOCUMENTS_OFFERED = 200
@@ -34,6 +35,17 @@ class Row:
     passage: Passage
     text: SafeString
     terms: Sequence[TermScore]
+
+    @property
+    def places(self) -> list[tuple[int, str]]:
+        """Each page that the passage stands on, and where it is shown with the passage marked."""
+        passage = self.passage
+        return [
+            (one.page, page_address(passage.document_id, one))
+            for one in stretches(
+                passage.text, passage.page_start, passage.char_start, passage.page_breaks
+            )
+        ]
 
     @property
     def total(self) -> float:
@@ -129,12 +141,9 @@ def _marked(text: str, spans: Sequence[Span]) -> SafeString:
 
 def _owner(named: str, chosen: Sequence[UUID]) -> Any:
     """The user named, else whose the first document is; None where there is none."""
-    users = get_user_model().objects
-    named = named.replace("\0", "").strip()
-    if not named:
-        return users.filter(documents__in=chosen[:1]).first()
-    ids = _uuids([named])
-    return users.filter(Q(pk__in=ids) | Q(username=named)).first()
+    if named.strip():
+        return user_called(named)
+    return get_user_model().objects.filter(documents__in=chosen[:1]).first()
 
 
 def _offered(owner: Any, chosen: Sequence[UUID]) -> list[tuple[UUID, str]]:
@@ -147,8 +156,4 @@ def _offered(owner: Any, chosen: Sequence[UUID]) -> list[tuple[UUID, str]]:
 
 def _uuids(texts: Sequence[str]) -> list[UUID]:
     """Those of the texts that are UUIDs."""
-    found: list[UUID] = []
-    for text in texts:
-        with suppress(ValueError):
-            found.append(UUID(text))
-    return found
+    return [pk for pk in map(as_uuid, texts) if pk]

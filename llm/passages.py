@@ -1,6 +1,7 @@
 """A passage: a retrieved chunk with its score and its place in a document."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -66,3 +67,29 @@ class Passage:
         if known < len(self.page_breaks):
             return self.page_breaks[known] + offset
         return len(self.text) + 1 + offset
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one page's text: offsets in it, the end exclusive."""
+
+    page: int
+    start: int
+    end: int
+
+
+def stretches(
+    text: str, page_start: int, char_start: int, page_breaks: Sequence[int]
+) -> list[Stretch]:
+    """Where a passage or chunk stands, page by page."""
+    first = Stretch(page_start, char_start, char_start + len(text))
+    if not page_breaks:
+        return [first]
+    ends = [*(start - 1 for start in page_breaks[1:]), len(text)]
+    later = [
+        Stretch(page, 0, max(0, end - start))
+        for page, (start, end) in enumerate(
+            zip(page_breaks, ends, strict=True), start=page_start + 1
+        )
+    ]
+    return [replace(first, end=char_start + max(0, page_breaks[0] - 1)), *later]

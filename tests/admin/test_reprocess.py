@@ -1,9 +1,11 @@
-"""The action 'Reprocess' on documents."""
+"""Documents are read again, by an action on many or a button on one."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from documents.models import Document
 from tests.factories import empty_queue, make_document, make_pending, make_user
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +23,7 @@ def test_chosen_documents_are_read_again_but_those_under_way(admin_client):
 
     said = act(admin_client, ready, pending)
 
-    assert "1 documents will be read again; 1 are being read already." in said
+    assert "1 document will be read again; 1 being read already." in said
     ready.refresh_from_db()
     assert ready.status == "pending"
     [job] = ProcrastinateJob.objects.all()
@@ -40,3 +42,58 @@ def test_staff_who_may_only_look_may_not_reprocess(client, django_user_model):
     document.refresh_from_db()
     assert document.status == "ready"
     assert not ProcrastinateJob.objects.exists()
+
+
+def press(client, document):
+    path = f"/admin/documents/document/{document.pk}/reprocess/"
+    return client.post(path, follow=True)
+
+
+def test_the_button_of_a_document_reads_it_again(admin_client, admin_user):
+    document = make_pending(make_user())
+    document.mark_failed("encrypted", "The PDF opens only with a password.")
+    shown = admin_client.get(f"/admin/documents/document/{document.pk}/change/").content.decode()
+    empty_queue()
+
+    said = press(admin_client, document).content.decode()
+
+    assert "<button>Retry</button>" in shown
+    assert "1 document will be read again." in said
+    assert "<button>" not in said.split("object-tools")[1]  # it is under way now
+    document.refresh_from_db()
+    assert (document.status, document.error) == ("pending", "")
+    assert ProcrastinateJob.objects.get().args == {"document_id": str(document.pk)}
+    assert LogEntry.objects.get().user_id == admin_user.pk
+
+
+def test_a_button_pressed_twice_reads_once(admin_client):
+    document = make_document(make_user())
+    empty_queue()
+
+    press(admin_client, document)
+    said = press(admin_client, document).content.decode()
+
+    assert "0 documents will be read again; 1 being read already." in said
+    assert ProcrastinateJob.objects.count() == 1
+
+
+def test_staff_who_may_only_look_have_no_button(client, django_user_model):
+    document = make_document(make_user())
+    staff = django_user_model.objects.create_user("reader", password="x", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename="view_document"))
+    client.force_login(staff)
+
+    shown = client.get(f"/admin/documents/document/{document.pk}/change/").content.decode()
+
+    assert "/reprocess/" not in shown
+    assert press(client, document).status_code == 403
+    assert Document.objects.get().status == "ready"
+
+
+def test_the_button_only_takes_posts_and_documents_that_exist(admin_client):
+    document = make_document(make_user())
+    path = f"/admin/documents/document/{document.pk}/reprocess/"
+
+    assert admin_client.get(path).status_code == 405
+    document.remove()
+    assert admin_client.post(path).status_code == 404

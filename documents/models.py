@@ -92,7 +92,7 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             documents = list(self.select_for_update(of=("self",)).order_by("pk"))
             ids = [document.pk for document in documents]
             IdempotentCall.objects.wipe(ids)
-            admin_log.erase(Document, ids)
+            admin_log.erase_words(Document, ids)
             with connection.cursor() as cursor:
                 cursor.execute(FORGET_JOBS, {"ids": [str(one) for one in ids]})
             Document.objects.filter(pk__in=ids).delete()

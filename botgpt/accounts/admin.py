@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from botgpt.accounts import history as history
 from botgpt.accounts.models import APIKey, Budgeted, User
 from botgpt.accounts.scopes import Scope, every_scope
 from botgpt.accounts.tasks import defer_forgetting

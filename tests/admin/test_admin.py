@@ -36,6 +36,7 @@ LISTS = [
     "conversations/usageentry",
     "conversations/auditentry",
     "procrastinate/procrastinatejob",
+    "admin/logentry",
 ]
 
 

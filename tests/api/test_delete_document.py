@@ -135,7 +135,7 @@ def test_many_go_in_the_same_queries_as_one(user, django_assert_num_queries):
     for number in range(5):
         make_document(user, f"Text {number}.")
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         assert Document.objects.filter(user=user).remove() == 5
 
 

@@ -219,5 +219,6 @@ def test_the_admins_history_holds_nothing_of_what_is_deleted(admin_client, user,
 
     assert not Conversation.objects.exists()
     assert not Document.objects.exists()
-    assert not LogEntry.objects.exists()  # the history of what is deleted goes with it
+    kept = LogEntry.objects.get()  # that the document was deleted, by whom and when
+    assert (kept.object_repr, kept.change_message) == (str(document.pk), "")
     assert MARKER not in log()

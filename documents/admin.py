@@ -16,7 +16,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from documents import admin_chunks, admin_pages, admin_progress, admin_uploads
+from documents import admin_chunks, admin_jobs, admin_pages, admin_progress, admin_uploads
 from documents.admin_lists import LongList
 from documents.admin_lists import ReadOnly as ReadOnly
 from documents.models import Document
@@ -24,7 +24,7 @@ from documents.ownership import as_uuid, user_called
 from documents.playground import playground
 from documents.tasks import defer_ingestion
 
-__all__ = ["DocumentAdmin", "ReadOnly", "admin_chunks", "user_link"]
+__all__ = ["DocumentAdmin", "ReadOnly", "admin_chunks", "admin_jobs", "user_link"]
 
 CHUNKS_SHOWN = 20
 HEX_OF_SHA256 = 64

@@ -1,16 +1,18 @@
 """Users and API keys in the admin."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -20,7 +22,10 @@ from botgpt.accounts.scopes import Scope, every_scope
 from botgpt.accounts.tasks import defer_forgetting
 from conversations.budgets import spent
 from conversations.models import Actor, Conversation
+from documents.admin import user_link
+from documents.admin_lists import LongList
 from documents.models import Document
+from documents.ownership import as_uuid, user_called
 
 NO_BUDGET = "Empty means no limit. Days and months are UTC."
 
@@ -58,12 +63,14 @@ def _spent(holder: Budgeted) -> SafeString:
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]
     """Users with the number of their conversations and documents."""
 
     list_display = ("username", "is_staff", "conversations", "documents", "date_joined")
     list_filter = ("is_staff", "is_superuser", "is_active")
-    search_fields = ("username", "id", "email", "first_name", "last_name")
+    sortable_by = ()
+    search_fields = ("username", "email", "first_name", "last_name")
+    search_help_text = "The whole id of a user, or words of the name or address."
     ordering = ("-date_joined",)
     readonly_fields = ("id", "conversations", "documents", "spent", "last_login", "date_joined")
     fieldsets = (
@@ -83,12 +90,23 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
             conversation_count=_count_of(Conversation), document_count=_count_of(Document)
         )
 
-    @admin.display(ordering="conversation_count")
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        """By whole id where it is one, which has an index."""
+        if pk := as_uuid(search_term):
+            return queryset.filter(pk=pk), False
+        found: tuple[QuerySet[User], bool] = super().get_search_results(
+            request, queryset, search_term
+        )
+        return found
+
+    @admin.display
     def conversations(self, user: Any) -> SafeString:
         """How many conversations the user has, linked to them."""
         return _link(Conversation, user, user.conversation_count)
 
-    @admin.display(ordering="document_count")
+    @admin.display
     def documents(self, user: Any) -> SafeString:
         """How many documents the user has, linked to them."""
         return _link(Document, user, user.document_count)
@@ -125,7 +143,15 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 class APIKeyForm(forms.ModelForm[APIKey]):
-    """A key with its scopes to tick."""
+    """A key with its scopes to tick, and its owner typed in: nobody scrolls through all users."""
+
+    owner = forms.CharField(
+        required=False,
+        help_text=(
+            "The id or name of a user. Empty makes a service key, which may act for any user."
+        ),
+        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
+    )
 
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, f"{scope.value}: {scope.label}") for scope in Scope],
@@ -133,33 +159,63 @@ class APIKeyForm(forms.ModelForm[APIKey]):
         widget=forms.CheckboxSelectMultiple,
     )
 
+    def clean_owner(self) -> User | None:
+        """Raises ValidationError where nobody is so called."""
+        named = self.cleaned_data["owner"]
+        owner: User | None = user_called(named) if named else None
+        if named and owner is None:
+            raise forms.ValidationError("There is no such user. Give a whole id, or a whole name.")
+        return owner
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By whether keys are accepted."""
+
+    title = parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """What a key can be."""
+        return [(state, state) for state in ("active", "expired", "revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> QuerySet[APIKey]:
+        """Those that are so now."""
+        over = Q(expires_at__lte=timezone.now())
+        states = {
+            "active": queryset.filter(~over | Q(expires_at=None), revoked_at=None),
+            "expired": queryset.filter(over, revoked_at=None),
+            "revoked": queryset.exclude(revoked_at=None),
+        }
+        return states.get(self.value() or "", queryset)
+
 
 @admin.register(APIKey)
-class APIKeyAdmin(admin.ModelAdmin[APIKey]):
+class APIKeyAdmin(LongList, admin.ModelAdmin[APIKey]):
     """Keys by prefix; a new one's secret is shown once, after saving."""
 
     form = APIKeyForm
     list_display = (
         "name",
         "prefix",
-        "owner",
+        "state",
+        "whose",
         "may",
-        "created_at",
-        "last_used_at",
-        "expires_at",
-        "revoked_at",
+        "last_used",
+        "expires",
     )
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    list_filter = (StateFilter,)
+    sortable_by = ()
     list_select_related = ("owner",)
     search_fields = ("name", "prefix", "owner__username")
-    autocomplete_fields = ("owner",)
     fieldsets = (
-        (None, {"fields": ("name", "owner", "prefix", "scopes", "expires_at")}),
+        (None, {"fields": ("name", "owner", "prefix", "state", "scopes", "expires_at")}),
         ("Budgets", {"fields": (*APIKey.BUDGETS, "spent"), "description": NO_BUDGET}),
         ("Dates", {"fields": ("created_at", "last_used_at", "revoked_at")}),
     )
-    readonly_fields = ("prefix", "spent", "created_at", "last_used_at", "revoked_at")
+    readonly_fields = ("prefix", "state", "spent", "created_at", "last_used_at", "revoked_at")
     actions = ("revoke",)
+
+    class Media:
+        css: ClassVar = {"all": ["botgpt/keys.css"]}
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         """A new key is issued, so that its secret can be shown."""
@@ -170,7 +226,32 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
         fields = {name: getattr(obj, name) for name in chosen}
         key, secret = APIKey.objects.issue(obj.name, obj.owner, **fields)
         obj.pk, obj.prefix = key.pk, key.prefix
-        messages.warning(request, f"Keep this key, it is shown only now: {secret}")
+        text = 'Keep this key, it is shown only now: <code class="secret">{}</code>'
+        messages.warning(request, format_html(text, secret))
+
+    @admin.display
+    def state(self, key: APIKey) -> str:
+        """Whether it is accepted, and since when it is not."""
+        if key.revoked_at:
+            return f"revoked {key.revoked_at:%Y-%m-%d}"
+        if key.expired:
+            return "expired"
+        return "active"
+
+    @admin.display(description="owner")
+    def whose(self, key: APIKey) -> SafeString | str:
+        """A link to the user it acts for."""
+        return user_link(key.owner) if key.owner else "any user"
+
+    @admin.display
+    def last_used(self, key: APIKey) -> str:
+        """To the minute."""
+        return f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+
+    @admin.display
+    def expires(self, key: APIKey) -> str:
+        """When its time is over."""
+        return f"{key.expires_at:%Y-%m-%d %H:%M}" if key.expires_at else "never"
 
     @admin.display(description="scopes")
     def may(self, key: APIKey) -> str:
@@ -182,8 +263,11 @@ class APIKeyAdmin(admin.ModelAdmin[APIKey]):
         """Of each budget."""
         return _spent(key) or "-"
 
-    @admin.action(description="Revoke the selected keys")
+    @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
         """From now on these keys are refused."""
-        count = APIKey.objects.revoke(queryset)
+        fresh = list(queryset.filter(revoked_at=None))
+        count = APIKey.objects.revoke(APIKey.objects.filter(pk__in=[key.pk for key in fresh]))
+        by: Any = request.user.pk
+        LogEntry.objects.log_actions(by, fresh, CHANGE, "Revoked.")
         self.message_user(request, f"{count} revoked.")

@@ -377,7 +377,7 @@ def test_a_key_is_shown_once(admin_client, user):
     form = {"name": "backend", "owner": str(user.pk), "scopes": ["usage:read"]}
 
     saved = admin_client.post("/admin/accounts/apikey/add/", form, follow=True).content.decode()
-    secret = re.search(r"shown only now: (bot_[\w-]{43})", saved)
+    secret = re.search(r"shown only now: <code[^>]*>(bot_[\w-]{43})<", saved)
 
     assert secret
     key = APIKey.objects.usable(secret[1])

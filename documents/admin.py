@@ -35,7 +35,7 @@ USED_BY = "Those that chose it. A grounded conversation that chose none searches
 class DocumentAdmin(LongList, ReadOnly, admin.ModelAdmin[Document]):
     """Documents with status, sizes, first chunks, and the conversations that use them."""
 
-    list_display = ("name", "owner", "outcome", "progress", "chunks", "file_size", "uploaded")
+    list_display = ("name", "outcome", "progress", "file_size", "owner", "uploaded")
     list_filter = ("status", "kind", "created_at")
     list_select_related = ("user",)
     sortable_by = ("uploaded",)
@@ -46,7 +46,7 @@ class DocumentAdmin(LongList, ReadOnly, admin.ModelAdmin[Document]):
     )
     actions = ("reprocess",)
     fieldsets = (
-        (None, {"fields": ("name", "id", "title", "owner", "kind", "file_size", "sha256")}),
+        (None, {"fields": ("name", "id", "title", "user", "kind", "file_size", "sha256")}),
         ("Reading", {"fields": ("outcome", "progress", "language")}),
         ("Size", {"fields": ("chunk_count", "token_count")}),
         ("Dates", {"fields": ("created_at", "processed_at")}),
@@ -152,20 +152,15 @@ class DocumentAdmin(LongList, ReadOnly, admin.ModelAdmin[Document]):
         """In KB or MB."""
         return filesizeformat(document.size)
 
-    @admin.display(description="pages")
-    def progress(self, document: Document) -> SafeString | str:
-        """Pages read, of all."""
+    @admin.display(description="pages, chunks")
+    def progress(self, document: Document) -> SafeString:
+        """Pages read, of all; and the chunks they became."""
         return admin_progress.pages_cell(document)
 
-    @admin.display
-    def chunks(self, document: Document) -> SafeString | str:
-        """How many there are."""
-        return admin_progress.chunks_cell(document)
-
-    @admin.display(ordering="id")
-    def uploaded(self, document: Document) -> Any:
+    @admin.display(ordering="id", description="uploaded (UTC)")
+    def uploaded(self, document: Document) -> str:
         """When it came; ids grow with time and have an index."""
-        return document.created_at
+        return f"{document.created_at:%Y-%m-%d %H:%M}"
 
     @admin.display(description="conversations")
     def used_by(self, document: Any) -> SafeString | str:

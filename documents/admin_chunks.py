@@ -45,6 +45,11 @@ class ChunkAdmin(LongList, ReadOnly, admin.ModelAdmin[Chunk]):
         named = {"title": f"Chunks of {document.name}", "document": document} if document else {}
         return super().changelist_view(request, {**named, **(extra_context or {})})
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Without the document where it is the same for all."""
+        shown = super().get_list_display(request)
+        return [one for one in shown if one != "source" or OF_DOCUMENT not in request.GET]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Chunk], search_term: str
     ) -> tuple[QuerySet[Chunk], bool]:
@@ -80,7 +85,8 @@ def place_links(chunk: Chunk) -> SafeString:
         (page_address(chunk.document_id, one), one.page, one.start, one.end)
         for one in chunk.stretches()
     ]
-    return format_html_join(", ", '<a href="{}">page {}</a>, {}-{}', places)
+    text = '<span class="place"><a href="{}">page {}</a>, {}-{}</span>'
+    return format_html_join(" ", text, places)
 
 
 def chunks_address(document: Document) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db import connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -79,7 +79,8 @@ class TaskFilter(_Choice):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Those that our workers know."""
-        return [(name, _short(name)) for name in sorted(app.tasks)]
+        names = sorted({task.name for task in app.tasks.values()})  # some have aliases
+        return [(name, _short(name)) for name in names]
 
 
 admin.site.unregister(ProcrastinateJob)
@@ -89,7 +90,7 @@ admin.site.unregister(ProcrastinateJob)
 class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
     """Jobs, newest first, each with its document."""
 
-    list_display = ("id", "task", "outcome", "reason", "about", "queue_name", "age", "attempts")
+    list_display = ("id", "task", "outcome", "about", "age", "attempts")
     list_filter = (StatusFilter, QueueFilter, TaskFilter)
     sortable_by = ("id",)
     ordering: ClassVar = ["-id"]
@@ -100,7 +101,6 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
         "id",
         "task_name",
         "outcome",
-        "reason",
         "about",
         "queue_name",
         "attempts",
@@ -146,6 +146,12 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
             return queryset.filter(args__document_id=str(pk)), False
         return queryset.none(), False
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Not named after the package."""
+        return super().changelist_view(request, {"title": "Jobs", **(extra_context or {})})
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """With the documents of the rows shown, in one query."""
         found: Any = super().get_changelist_instance(request)
@@ -177,8 +183,9 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
 
     @admin.display
     def task(self, job: ProcrastinateJob) -> SafeString:
-        """By its own name; the whole one where the pointer rests."""
-        return format_html('<span title="{}">{}</span>', job.task_name, _short(job.task_name))
+        """By its own name, the whole one where the pointer rests; and its queue."""
+        text = '<span title="{}">{}</span><span class="queue">{}</span>'
+        return format_html(text, job.task_name, _short(job.task_name), job.queue_name)
 
     @admin.display(description="status")
     def outcome(self, job: ProcrastinateJob) -> SafeString:
@@ -188,27 +195,18 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
             text = "is told to stop"
         due = job.scheduled_at
         if job.status == "todo" and due and due > timezone.now():
-            text = f"waiting, due in {timeuntil(due)}"
+            text = f"waiting, due in {timeuntil(due, depth=1)}"
         return format_html('<span class="job is-{}">{}</span>', job.status, text)
 
-    @admin.display
-    def reason(self, job: Any) -> str:
-        """Why it failed, as its document tells; else where to look."""
-        if job.status != "failed":
-            return ""
-        if job.document and job.document.error_code:
-            return f"{job.document.error_code}: {job.document.error}"
-        if job.document:
-            return f"The document is {job.document.get_status_display().lower()} by now."
-        return f"Told in the worker's log, by the number {job.pk}."
-
-    @admin.display(description="document")
-    def about(self, job: Any) -> SafeString | str:
-        """A link to it."""
+    @admin.display(description="document, reason")
+    def about(self, job: Any) -> SafeString:
+        """A link to its document, and why the job failed."""
+        about = "deleted" if "document_id" in job.args else "-"
         if job.document:
             address = reverse("admin:documents_document_change", args=[job.document.pk])
-            return format_html('<a href="{}">{}</a>', address, job.document.name)
-        return "deleted" if "document_id" in job.args else "-"
+            about = format_html('<a href="{}">{}</a>', address, job.document.name)
+        text = '{}<span class="reason">{}</span>'
+        return format_html(text, about, _reason(job) if job.status == "failed" else "")
 
     @admin.display
     def age(self, job: Any) -> SafeString | str:
@@ -217,7 +215,9 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
             return "-"
         text = '<time datetime="{}" title="{}">{}</time>'
         at = job.queued_at
-        return format_html(text, at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC", timesince(at))
+        return format_html(
+            text, at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC", timesince(at, depth=1)
+        )
 
     @admin.display
     def locks(self, job: ProcrastinateJob) -> str:
@@ -242,6 +242,15 @@ NOT_FAILED = "left alone: only failed jobs are retried."
 COMES_AGAIN = "left alone: periodic jobs run again by themselves."
 SETTLED = "left alone: their documents were read or are being read since, or are deleted."
 IN_THE_WAY = "left alone: the same job waits already."
+
+
+def _reason(job: Any) -> str:
+    """What its document tells; else where to look."""
+    if job.document is None:
+        return f"Told in the worker's log, by the number {job.pk}."
+    if job.document.error_code:
+        return f"{job.document.error_code}: {job.document.error}"
+    return f"The document is {job.document.get_status_display().lower()} by now."
 
 
 def _retried(job: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -36,11 +37,11 @@ def status_cell(document: Document) -> SafeString:
     )
 
 
-def pages_cell(document: Document) -> SafeString | str:
-    """Pages read, of all; with a bar while it is read."""
+def pages_cell(document: Document) -> SafeString:
+    """Pages read, of all, with a bar while it is read; and the chunks they became."""
     seen = _seen(document)
     if seen["finished"]:
-        return str(seen["pages"])
+        return format_html("{}", seen["pages"])
     return format_html(
         '<div class="reading" data-reading-pages="{}"><progress max="{}" value="{}"></progress> '
         "<span>{}</span></div>",
@@ -49,14 +50,6 @@ def pages_cell(document: Document) -> SafeString | str:
         seen["done"],
         seen["pages"],
     )
-
-
-def chunks_cell(document: Document) -> SafeString | str:
-    """How many chunks there are."""
-    if document.status not in UNFINISHED:
-        return str(document.chunk_count)
-    text = '<span data-reading-chunks="{}">{}</span>'
-    return format_html(text, document.pk, document.chunk_count)
 
 
 def progress(request: HttpRequest, *, model_admin: admin.ModelAdmin[Document]) -> JsonResponse:
@@ -77,7 +70,10 @@ def _seen(document: Document) -> dict[str, Any]:
         has_text = document.status == Document.Status.READY
         label += ", but not read anew" if has_text else ""
         label = f"{label}: {document.error_code}"
-    ready = document.status == Document.Status.READY
+    pages = f"{document.pages_done} of {of} pages"
+    if document.status == Document.Status.READY:
+        counts = ((document.page_count, "page"), (document.chunk_count, "chunk"))
+        pages = ", ".join(f"{number} {noun}{pluralize(number)}" for number, noun in counts)
     return {
         "status": document.status,
         "label": label,
@@ -85,6 +81,5 @@ def _seen(document: Document) -> dict[str, Any]:
         "finished": finished,
         "done": document.pages_done,
         "total": document.page_count,
-        "pages": str(document.page_count) if ready else f"{document.pages_done} of {of}",
-        "chunks": document.chunk_count,
+        "pages": pages,
     }

@@ -57,17 +57,21 @@ class PlaygroundForm(forms.Form):
     """What to search for, and where. The documents of a user can be chosen once one is named."""
 
     query = forms.CharField(
-        max_length=QUERY_CHARS, widget=forms.TextInput(attrs={"class": "vTextField"})
+        label="Question",
+        max_length=QUERY_CHARS,
+        help_text="As somebody would ask it.",
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
     user = forms.CharField(
+        label="Owner",
         required=False,
-        help_text="Whose documents: a name or a UUID.",
+        help_text="Whose documents are searched: the id or name of a user.",
         widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
     documents = forms.TypedMultipleChoiceField(
         coerce=UUID, required=False, help_text="None chosen: all that can be searched."
     )
-    limit = forms.IntegerField(min_value=1, max_value=RESULTS_AT_ONCE, initial=10)
+    limit = forms.IntegerField(label="Passages", min_value=1, max_value=RESULTS_AT_ONCE, initial=10)
 
     def __init__(self, given: QueryDict) -> None:
         chosen = _uuids(given.getlist("documents"))

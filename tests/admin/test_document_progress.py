@@ -45,8 +45,7 @@ def test_it_tells_how_far_the_reading_is(admin_client, user):
         "finished": False,
         "done": 3,
         "total": 10,
-        "pages": "3 of 10",
-        "chunks": 0,
+        "pages": "3 of 10 pages",
     }
     assert found[str(ready.pk)] == {
         "status": "ready",
@@ -55,8 +54,7 @@ def test_it_tells_how_far_the_reading_is(admin_client, user):
         "finished": True,
         "done": 1,
         "total": 1,
-        "pages": "1",
-        "chunks": 1,
+        "pages": "1 page, 1 chunk",
     }
 
 

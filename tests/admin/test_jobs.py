@@ -81,6 +81,7 @@ def test_jobs_of_documents_that_are_deleted_or_of_none_are_told_of(admin_client)
     shown = listed(admin_client)
 
     assert shown.count('class="field-about">deleted<') == 2
+    assert 'class="field-about">-<' in shown
     assert f"Told in the worker&#x27;s log, by the number {other}." in shown
 
 

@@ -8,6 +8,7 @@ from django.contrib.admin.models import LogEntry
 from botgpt.accounts.models import APIKey, User
 from conversations.models import Citation, Conversation, Feedback, Message, Retrieval
 from documents.models import Chunk, Document
+from documents.tasks import defer_ingestion
 from tests.factories import complete, make_conversation, make_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -198,6 +199,7 @@ def hostile(user):
         system_prompt=ATTACK,
         fallback_models=[NAME],
     )
+    defer_ingestion(document)
     Feedback.objects.create(message=answer, rating="down", comment=ATTACK, document=document)
     APIKey.objects.issue(NAME[:100], user)
     return conversation
@@ -217,6 +219,11 @@ def pages(conversation):
         f"documents/document/{document.pk}/change/",
         f"documents/document/{document.pk}/delete/",
         "documents/document/",
+        f"documents/document/{document.pk}/pages/1/?from=3&to=90",
+        "documents/document/add/",
+        f"documents/chunk/?document__id__exact={document.pk}",
+        f"procrastinate/procrastinatejob/?q={document.pk}",
+        "admin/logentry/",
         f"documents/document/search/?documents={document.pk}&query=opening+hours+img&limit=10",
         f"documents/chunk/{document.chunks.first().pk}/change/",
         "documents/chunk/",

@@ -43,14 +43,13 @@ function show(status, seen) {
   }
   status.className = `reading is-${seen.status}`
   tell(status, seen.label, seen.reason)
-  each(`[data-reading-pages="${id}"]`, pages => {
+  document.querySelectorAll(`[data-reading-pages="${id}"]`).forEach(pages => {
     const bar = pages.querySelector('progress')
     bar.max = seen.total || 1
     bar.value = seen.done
     bar.hidden = seen.finished
     pages.querySelector('span').textContent = seen.pages
   })
-  each(`[data-reading-chunks="${id}"]`, chunks => { chunks.textContent = seen.chunks })
   if (seen.finished) {
     delete status.dataset.reading
     // The page of one document shows more of it now.
@@ -63,10 +62,6 @@ function show(status, seen) {
 function tell(status, label, reason) {
   status.querySelector('.label').textContent = label
   status.querySelector('.reason').textContent = reason
-}
-
-function each(selector, change) {
-  document.querySelectorAll(selector).forEach(change)
 }
 
 document.addEventListener('visibilitychange', () => {

@@ -16,6 +16,7 @@ from os import getpid
 from uuid import UUID
 
 from django.db import Error, InterfaceError, OperationalError, connection
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from conversations import exceptions, metrics
@@ -175,6 +176,7 @@ class LiveAnswer:
         if self.said:
             self.everyone.spoke(self)
         else:
+            self.turn.first_words_at = timezone.now()
             self.wake()
             tracing.event("first_token")
             waited = time.perf_counter() - self._asked_at

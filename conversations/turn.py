@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,7 @@ from llm import catalogue, context, extractive, prompts, tokens
 from llm.client import GroqClient
 from llm.errors import LLMError
 from llm.follow_up import Exchange
-from llm.messages import ChatMessage, Completion, Sampling, Usage
+from llm.messages import ChatMessage, Completion, Sampling, Usage, fingerprint
 from llm.passages import Passage
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Turn:
         self.plan: Plan | None = None
         # The model that answers, known from its first word on: another one may have stood in.
         self.speaker = ""
+        self.first_words_at: datetime | None = None
         # What takes the marks that point nowhere out of the answer as it comes.
         self.marks: MarksInStream | NoMarks = NoMarks()
         self._trouble: Exception | None = None
@@ -210,6 +212,8 @@ class Turn:
             self._charge(self._entry(Usage(0, 0) if saving else usage, estimated=True))
             return
         kept.status, kept.error_code, kept.error = Message.Status.FAILED, code, detail
+        if plan is not None:
+            _note_prompt(kept, plan, 0)
         self.answer = kept
         self._settle(None, said, usage, estimated=True)
 
@@ -226,11 +230,12 @@ class Turn:
         answer.prompt_tokens = usage.prompt_tokens
         answer.completion_tokens = usage.completion_tokens
         answer.cached_tokens = usage.cached_tokens
+        if self.first_words_at is not None:
+            answer.first_token_ms = answer.elapsed(self.first_words_at)
         citations: list[Citation] = []
         marked = self.marks.marked(said)
         if plan is not None:
-            dropped = marked.dropped if marked else 0
-            answer.context = plan.receipt.as_json() | {"citations_dropped": dropped}
+            _note_prompt(answer, plan, marked.dropped if marked else 0)
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
@@ -393,3 +398,11 @@ class Turn:
 
     def _log_ids(self) -> dict[str, Any]:
         return {"conversation": self.conversation.pk, "answer": self.answer.pk}
+
+
+def _note_prompt(answer: Message, plan: Plan, citations_dropped: int) -> None:
+    answer.context = plan.receipt.as_json() | {"citations_dropped": citations_dropped}
+    if plan.asks_model:
+        # The prompt itself takes many times what was said. It can be made again, and this tells
+        # whether that is what was sent.
+        answer.prompt_sha256 = fingerprint(plan.messages)

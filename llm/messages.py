@@ -1,6 +1,9 @@
 """What is said to a model and what comes back."""
 
+import hashlib
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,6 +71,12 @@ class Completion:
     usage: Usage
     finish_reason: str
     request_id: str | None
+
+
+def fingerprint(messages: Sequence[ChatMessage]) -> str:
+    """SHA-256 of a prompt's roles and texts, in hexadecimal digits."""
+    said = json.dumps([[one.role, one.content] for one in messages])
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def storable(text: str) -> str:

@@ -96,6 +96,7 @@ class AuditEntry(models.Model):
         VIEWED = "viewed"
         EXPORTED = "exported"
         DELETED = "deleted"
+        PROMPT = "prompt", "prompt seen"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     actor_kind = models.CharField("by", max_length=6, choices=ActorKind)
@@ -121,7 +122,7 @@ class AuditEntry(models.Model):
             models.Index(
                 fields=["action", "id"],
                 name="audit_rare_actions",
-                condition=Q(action__in=["exported", "deleted"]),
+                condition=Q(action__in=["exported", "deleted", "prompt"]),
             ),
             models.Index(fields=["id"], name="audit_by_staff", condition=Q(actor_kind="staff")),
         ]

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVector
+from django.contrib.postgres.search import SearchQuery, SearchVector
 from django.db import connection, models, transaction
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
@@ -98,11 +98,17 @@ class ConversationQuerySet(OwnedQuerySet["Conversation"]):
         return chosen
 
     def with_message_count(self) -> "ConversationQuerySet":
-        """Adds `message_count` by a subquery, so that it joins with other counts."""
+        """Adds `message_count`, of the active path, whose positions have no gaps."""
         shown = Message.objects.filter(conversation=OuterRef("pk"), active=True)
-        rows = shown.order_by().values("conversation")
-        count = Subquery(rows.annotate(n=Count("pk")).values("n"))
-        return self.annotate(message_count=Coalesce(count, 0))
+        last = Subquery(shown.order_by("-position").values("position")[:1])
+        return self.annotate(message_count=Coalesce(last + 1, 0))
+
+    def titled(self, words: Words) -> models.QuerySet[Any, UUID]:
+        """The ids of those whose titles have the words, in any order."""
+        title = SearchVector("title", config="simple")
+        query = SearchQuery(words.tsquery, config="simple", search_type="raw")
+        found = self.annotate(words=title).filter(words=query) if words.tsquery else self.none()
+        return found.order_by().values_list("pk", flat=True)
 
     def matches(self, words: Words, user_id: UUID, *, every_branch: bool) -> Matches:
         """Titles and messages of that user in this set that have the words; one query so far."""

@@ -25,7 +25,9 @@ DECIDED = (
     "cost_usd",
     "grounding",
     "duration_ms",
+    "first_token_ms",
     "context",
+    "prompt_sha256",
 )
 
 # The third statement sees what is there once the locks of the first two are had; they are taken in

@@ -55,6 +55,7 @@ class Feedback(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-updated_at"]
+        indexes: ClassVar = [models.Index(fields=["-updated_at"], name="feedback_newest")]
         verbose_name_plural = "feedback"
 
     def __str__(self) -> str:

@@ -154,8 +154,14 @@ class Message(models.Model):
         help_text="How far the answer rests on the documents; empty in open chat.",
     )
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    first_token_ms = models.PositiveIntegerField(
+        null=True, blank=True, help_text="From when it was asked for to its first words."
+    )
     context = models.JSONField(
         default=dict, blank=True, help_text="What the prompt held and what was left out."
+    )
+    prompt_sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Of the prompt that a model was sent."
     )
     process = models.UUIDField(null=True, blank=True, help_text="The web process that answers.")
     cancel_requested = models.BooleanField(default=False)
@@ -171,6 +177,7 @@ class Message(models.Model):
 
     class Meta:
         ordering: ClassVar = ["conversation", "position", "id"]
+        permissions: ClassVar = [("view_prompt", "Can see the prompts that models were sent")]
         indexes: ClassVar = [
             models.Index(fields=["conversation", "position"], name="message_place"),
             models.Index(fields=["process"], name="message_pending", condition=Q(status="pending")),
@@ -178,6 +185,11 @@ class Message(models.Model):
                 fields=["id"],
                 name="message_to_cancel",
                 condition=Q(status="pending", cancel_requested=True),
+            ),
+            models.Index(
+                fields=["id"],
+                name="message_broken_off",
+                condition=Q(status__in=["failed", "cancelled", "interrupted"]),
             ),
             GinIndex(SearchVector("content", config="simple"), name="message_words"),
         ]
@@ -215,7 +227,8 @@ class Message(models.Model):
         self.status, self.started_at, self.process = self.Status.PENDING, timezone.now(), process
         self.cancel_requested = False
         self.content = self.error_code = self.error = self.grounding = self.finish_reason = ""
-        self.model, self.context = "", {}
+        self.model, self.context, self.prompt_sha256 = "", {}, ""
+        self.first_token_ms = None
         self.citations.all().delete()
         Retrieval.objects.filter(message=self).delete()
         self.save()
@@ -273,7 +286,7 @@ class Message(models.Model):
         connection may break just after a commit, and then it is saved again. Only what was
         interrupted, its process being taken for dead, may still end otherwise.
         """
-        self.content, self.duration_ms = content, self._elapsed()
+        self.content, self.duration_ms = content, self.elapsed(timezone.now())
         together = transaction.atomic(savepoint=False) if citations else nullcontext()
         with together:
             if not end(self, entry):
@@ -295,11 +308,11 @@ class Message(models.Model):
                 citation.document_id = None
         Citation.objects.bulk_create(citations)
 
-    def _elapsed(self) -> int | None:
+    def elapsed(self, until: datetime) -> int | None:
         """Milliseconds since the answer was begun."""
         if self.started_at is None:
             return None
-        elapsed = int((timezone.now() - self.started_at) / timedelta(milliseconds=1))
+        elapsed = int((until - self.started_at) / timedelta(milliseconds=1))
         return min(max(0, elapsed), MOST_MILLISECONDS)
 
 

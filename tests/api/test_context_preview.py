@@ -161,14 +161,27 @@ def test_anothers_conversation_is_not_found(api, conversation):
     assert_problem(post(api, f"/conversations/{uuid4()}/context", {"content": "Hi"}), 404)
 
 
-def test_a_question_and_an_answer_without_a_prompt_have_no_receipt(api, conversation, groq):
-    groq.script(fake_groq.error(500))
+def test_a_question_and_an_answer_without_a_prompt_have_no_receipt(
+    api, conversation, groq, settings
+):
+    settings.CONTEXT_TOKENS, settings.ANSWER_TOKENS = 1024, 512
     path = f"/conversations/{conversation.pk}/messages"
-    assert post(api, path, {"content": "Hi"}).status_code == 503
+    assert post(api, path, {"content": "word " * 2000}).status_code == 422
 
     shown = api.get(f"/api/v1{path}").json()["results"]
 
     assert [message["context"] for message in shown] == [None] * 4
+
+
+def test_an_answer_that_failed_has_the_receipt_of_its_prompt(api, conversation, groq):
+    groq.script(fake_groq.error(500))
+    path = f"/conversations/{conversation.pk}/messages"
+    assert post(api, path, {"content": "Hi"}).status_code == 503
+
+    *_, failed = api.get(f"/api/v1{path}").json()["results"]
+
+    assert failed["status"] == "failed"
+    assert failed["context"]["question"]["kept"] == 1
 
 
 def test_the_schema_documents_the_receipt(client):

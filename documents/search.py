@@ -11,6 +11,7 @@ from django.db import connection
 from psycopg import Cursor
 
 from documents import metrics
+from documents.models import Chunk
 from llm import retrieval, thesaurus
 from llm.passages import Passage
 from llm.ranking import Found, choose
@@ -39,6 +40,34 @@ def search(queries: Sequence[Query], document_ids: Sequence[UUID], limit: int) -
     matches = rankings[0] if len(rankings) == 1 else _fused(rankings)[:wanted]
     question = queries[0].texts[0][0]
     return choose(question, matches, limit)
+
+
+def chosen_again(chunk_ids: Sequence[UUID]) -> tuple[list[Passage], int]:
+    """The passages that were made of these chunks, in the order of a search, and how many are gone.
+
+    Neighbours are joined as they were then; one database query.
+    """
+    rows = Chunk.objects.filter(pk__in=chunk_ids).select_related("document")
+    there = {chunk.pk: chunk for chunk in rows}
+    matches = [_as_passage(there[pk]) for pk in chunk_ids if pk in there]
+    # Without a question nothing is put in another order, and what was the same text stays out.
+    return choose("", matches, len(matches)).passages, len(chunk_ids) - len(matches)
+
+
+def _as_passage(chunk: Chunk) -> Passage:
+    return Passage(
+        chunk_id=chunk.pk,
+        document_id=chunk.document_id,
+        document_name=chunk.document.name,
+        text=chunk.text,
+        score=0.0,
+        page_start=chunk.page_start,
+        page_end=chunk.page_end,
+        char_start=chunk.char_start,
+        page_breaks=tuple(chunk.page_breaks),
+        section=chunk.section,
+        ordinal=chunk.ordinal,
+    )
 
 
 @contextmanager

@@ -33,6 +33,7 @@ LISTS = [
     "documents/chunk",
     "conversations/conversation",
     "conversations/feedback",
+    "conversations/message",
     "conversations/usageentry",
     "conversations/auditentry",
     "procrastinate/procrastinatejob",
@@ -287,7 +288,7 @@ def test_a_transcript_shows_how_each_answer_was_searched_for(admin_client, api, 
     assert (cells[0], cells[1], cells[-1]) == ("museum.txt", "1", "kept")
 
 
-def test_feedback_is_listed_and_leads_to_its_conversation(admin_client, user):
+def test_feedback_is_listed_and_leads_to_its_answer(admin_client, user):
     conversation = make_conversation(user)
     answer = conversation.messages.get(role="assistant")
     Feedback.objects.create(message=answer, rating="down", comment="Not <b>so</b>.")
@@ -295,9 +296,14 @@ def test_feedback_is_listed_and_leads_to_its_conversation(admin_client, user):
     html = page(admin_client, "conversations/feedback/")
 
     assert "Not &lt;b&gt;so&lt;/b&gt;." in html
-    assert f"/admin/conversations/conversation/{conversation.pk}/change/" in html
+    place = f"/admin/conversations/message/{answer.pk}/change/"
+    assert place in html
+    assert admin_client.get(place).url == (
+        f"/admin/conversations/conversation/{conversation.pk}/change/"
+        f"?message={answer.pk}#message-{answer.pk}"
+    )
     assert admin_client.get("/admin/conversations/feedback/add/").status_code == 403
-    assert "Rated down" in change_page(admin_client, conversation)
+    assert "rated down" in change_page(admin_client, conversation)
 
 
 def test_a_citation_outlives_its_document(admin_client, user):
@@ -321,9 +327,9 @@ def test_a_transcript_shows_failed_and_pending_answers(admin_client, user):
 
     html = change_page(admin_client, conversation)
 
-    assert "model_unavailable: The model did not answer." in html
+    assert "The model did not answer. <code>model_unavailable</code>" in html
     assert "It is" in html
-    assert "No answer yet." in html
+    assert "No word yet." in html
 
 
 def test_what_people_wrote_is_shown_as_text(admin_client, user):

@@ -1,12 +1,14 @@
 """Whatever users, models and documents write: no page of ours runs it or loads from it."""
 
 from functools import partial
+from urllib.parse import quote
 
 import pytest
 from django.contrib.admin.models import LogEntry
 
 from botgpt.accounts.models import APIKey, User
 from conversations.models import Citation, Conversation, Feedback, Message, Retrieval
+from conversations.transcript import SECTIONS
 from documents.models import Chunk, Document
 from documents.tasks import defer_ingestion
 from tests.factories import complete, make_conversation, make_document
@@ -72,6 +74,7 @@ MARKDOWN = "\n\n".join(
     ]
 )
 ATTACK = HTML + MARKDOWN
+SECTION = {"tokens": 1, "kept": 1, "left_out": 1, "reason": ATTACK}
 # What fits into a name.
 NAME = f'"><img src=x onerror=ran=1><svg onload=ran=1><img src={OUTSIDE}/z.png>'
 
@@ -186,11 +189,18 @@ def hostile(user):
         rewriting="model",
         rewrite_model=NAME,
         limit=6,
-        candidates=[{**found, "outcome": NAME, "chunk_id": str(chunk.pk)}],
+        candidates=[
+            {**found, "outcome": outcome, "chunk_id": str(chunk.pk)} for outcome in ("kept", NAME)
+        ],
         duration_ms=1,
     )
     Message.objects.filter(conversation=conversation).update(
-        model=NAME, error=ATTACK, error_code=NAME[:40], sampling={"stop": [NAME], NAME: 1}
+        model=NAME,
+        error=ATTACK,
+        error_code=NAME[:40],
+        finish_reason=NAME[:40],
+        sampling={"stop": [NAME], NAME: 1},
+        context=dict.fromkeys(SECTIONS, SECTION) | {"total": NAME, "budget": NAME},
     )
     Conversation.objects.filter(pk=conversation.pk).update(
         title=NAME,
@@ -211,6 +221,10 @@ def pages(conversation):
     return [
         f"{change}/change/",
         f"{change}/change/?branches=all",
+        f"conversations/message/{Feedback.objects.get().pk}/prompt/",
+        "conversations/message/",
+        f"conversations/message/?q=1&user__id__exact={quote(NAME)}",
+        "conversations/usageentry/by-user/",
         f"{change}/delete/",
         f"{change}/history/",
         "conversations/conversation/",

@@ -132,11 +132,27 @@ class Migration(migrations.Migration):
                 ),
                 ("duration_ms", models.PositiveIntegerField(blank=True, null=True)),
                 (
+                    "first_token_ms",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="From when it was asked for to its first words.",
+                        null=True,
+                    ),
+                ),
+                (
                     "context",
                     models.JSONField(
                         blank=True,
                         default=dict,
                         help_text="What the prompt held and what was left out.",
+                    ),
+                ),
+                (
+                    "prompt_sha256",
+                    models.CharField(
+                        blank=True,
+                        help_text="Of the prompt that a model was sent.",
+                        max_length=64,
                     ),
                 ),
                 (
@@ -165,6 +181,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
+                "permissions": [("view_prompt", "Can see the prompts that models were sent")],
                 "ordering": ["conversation", "position", "id"],
             },
         ),
@@ -216,6 +233,7 @@ class Migration(migrations.Migration):
                             ("viewed", "Viewed"),
                             ("exported", "Exported"),
                             ("deleted", "Deleted"),
+                            ("prompt", "prompt seen"),
                         ],
                         max_length=8,
                     ),
@@ -240,7 +258,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["user_id", "id"], name="audit_of_user"),
                     models.Index(fields=["actor_id", "id"], name="audit_by_actor"),
                     models.Index(
-                        condition=models.Q(("action__in", ["exported", "deleted"])),
+                        condition=models.Q(("action__in", ["exported", "deleted", "prompt"])),
                         fields=["action", "id"],
                         name="audit_rare_actions",
                     ),
@@ -720,6 +738,10 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="feedback",
+            index=models.Index(fields=["-updated_at"], name="feedback_newest"),
+        ),
+        migrations.AddIndex(
             model_name="message",
             index=models.Index(fields=["conversation", "position"], name="message_place"),
         ),
@@ -737,6 +759,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("cancel_requested", True), ("status", "pending")),
                 fields=["id"],
                 name="message_to_cancel",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("status__in", ["failed", "cancelled", "interrupted"])),
+                fields=["id"],
+                name="message_broken_off",
             ),
         ),
         migrations.AddIndex(

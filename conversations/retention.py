@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from conversations.ids import first_id
 from conversations.models import Conversation, ConversationDocument, Retrieval
 from documents.models import Document
 
@@ -82,18 +83,13 @@ def _documents(before: datetime) -> Any:
     searched = Conversation.objects.filter(
         user=OuterRef("user"), all_documents=True, mode=Conversation.Mode.GROUNDED_RAG
     )
-    old = Document.objects.filter(pk__lt=_first_id(before), processed_at__lt=before)
+    old = Document.objects.filter(pk__lt=first_id(before), processed_at__lt=before)
     return old.filter(~Exists(chosen), ~Exists(searched)).order_by("pk")
 
 
 def _traces(before: datetime) -> Any:
     """Those of answers asked for before."""
-    return Retrieval.objects.filter(pk__lt=_first_id(before)).order_by("pk")
-
-
-def _first_id(moment: datetime) -> UUID:
-    """No UUIDv7 made from this moment on is less (RFC 9562): the keys' index finds what is old."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    return Retrieval.objects.filter(pk__lt=first_id(before)).order_by("pk")
 
 
 def _delete_conversations(before: datetime) -> Iterator[int]:

@@ -11,16 +11,21 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from conversations import retention, summaries, titles
 from conversations.database import in_database
-from conversations.models import AuditEntry, Message, StreamedText, WebProcess
+from conversations.models import AuditEntry, Message, StreamedText, Tally, WebProcess
 
 logger = logging.getLogger(__name__)
 
 # The log names processes by id: for so long it can be looked up which one that was.
 REMEMBERED_FOR = timedelta(days=1)
+# Answers end, and documents are read, some time after they were asked for. An hour is counted again
+# as long as it is the last one or so, and once an hour for two days.
+LATE = timedelta(minutes=10)
+VERY_LATE = timedelta(days=2)
 # Before the documents that wait: each of these jobs is short, and somebody sees what it does.
 PRIORITY = 10
 
@@ -48,6 +53,20 @@ async def settle_orphans(timestamp: int) -> None:
     """Ends answers whose web process died, and forgets dead processes and pieces left over."""
     await in_database(Message.objects.interrupt_orphans)
     await in_database(_forget_the_dead)
+
+
+@app.periodic(cron="* * * * * */30")
+@app.task(queue="conversations", lock="tallies", queueing_lock="tallies", priority=PRIORITY)
+def count_hours(timestamp: int) -> None:
+    """Counts what the dashboard tells."""
+    Tally.objects.count_since(timezone.now() - LATE)
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(queue="conversations", lock="tallies", queueing_lock="tallies_again")
+def count_again(timestamp: int) -> None:
+    """Counts again what may have changed later."""
+    Tally.objects.count_since(timezone.now() - VERY_LATE)
 
 
 @app.periodic(cron="*/10 * * * *")

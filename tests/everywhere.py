@@ -22,6 +22,7 @@ IMPERSONAL = {
     "auth_group": "groups of rights",
     "auth_group_permissions": "groups of rights",
     "auth_permission": "kinds of rights",
+    "conversations_tally": "sums of hours and days, and error codes",
     "conversations_webprocess": "processes of the product",
     "django_content_type": "kinds of rows",
     "django_migrations": "the schema's history",

@@ -6,6 +6,7 @@ from conversations.models.evidence import Citation, Retrieval
 from conversations.models.feedback import Feedback
 from conversations.models.message import EndedBefore, Message, StreamedText
 from conversations.models.process import WebProcess
+from conversations.models.tally import Tally
 from conversations.models.usage import Limit, Spending, UsageEntry
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Retrieval",
     "Spending",
     "StreamedText",
+    "Tally",
     "UsageEntry",
     "WebProcess",
 ]

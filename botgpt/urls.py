@@ -10,6 +10,7 @@ from drf_spectacular.views import (
 )
 
 from botgpt import health, metrics, page
+from conversations.dashboard.page import dashboard
 
 # What is shown there is only read; the template pages could not answer OPTIONS.
 READ_ONLY = {"http_method_names": ["get", "head"]}
@@ -24,6 +25,7 @@ urlpatterns = [
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi", **READ_ONLY), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
     path("admin/", admin.site.urls),
     path("metrics", metrics.view),
     path("health", health.report),

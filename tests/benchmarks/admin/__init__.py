@@ -1,0 +1,1 @@
+"""Measures the admin beside a million messages."""

@@ -806,5 +806,57 @@ class Migration(migrations.Migration):
             model_name="usageentry",
             index=models.Index(fields=["created_at"], name="usage_by_day"),
         ),
+        migrations.CreateModel(
+            name="Tally",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "length",
+                        "starts",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "length",
+                    models.CharField(choices=[("hour", "Hour"), ("day", "Day")], max_length=4),
+                ),
+                ("starts", models.DateTimeField()),
+                ("conversations", models.PositiveIntegerField(help_text="Begun.")),
+                ("messages", models.PositiveIntegerField()),
+                ("answers", models.PositiveIntegerField(help_text="The failed ones too.")),
+                ("prompt_tokens", models.PositiveBigIntegerField()),
+                ("cached_tokens", models.PositiveBigIntegerField(help_text="Of those of prompts.")),
+                ("completion_tokens", models.PositiveBigIntegerField()),
+                ("cost_usd", models.DecimalField(decimal_places=8, max_digits=16)),
+                (
+                    "documents_ready",
+                    models.PositiveIntegerField(help_text="Of those uploaded meanwhile."),
+                ),
+                (
+                    "documents_waiting",
+                    models.PositiveIntegerField(help_text="The same, when it was counted."),
+                ),
+                (
+                    "pages",
+                    models.PositiveIntegerField(help_text="Of the documents that are ready."),
+                ),
+                ("failures", models.JSONField(help_text="Answers that failed, by error code.")),
+                ("first_token_ms", models.JSONField(help_text="Answers by range of milliseconds.")),
+                ("duration_ms", models.JSONField(help_text="The same of their whole time.")),
+                (
+                    "document_failures",
+                    models.JSONField(help_text="Documents that failed, by error code."),
+                ),
+                ("counted_at", models.DateTimeField()),
+            ],
+            options={
+                "verbose_name_plural": "tallies",
+                "default_permissions": (),
+            },
+        ),
         migrations.RunSQL(AUDIT_IS_KEPT, AUDIT_IS_NOT_KEPT),
     ]

@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from botgpt.accounts.models import User
+from conversations import tasks
 from conversations.dashboard.figures import PERIODS, figures, percentile
 from conversations.ids import first_id
 from conversations.models import Conversation, Message, Tally
@@ -161,6 +162,15 @@ def test_what_ends_later_is_counted_again_and_what_is_deleted_later_stays():
 
     assert found.total.failures == {"interrupted": 1}
     assert found.total.conversations == 2
+
+
+@pytest.mark.parametrize("job", [tasks.count_hours, tasks.count_again])
+def test_a_worker_counts(job):
+    make_usage(make_user())
+
+    job(timestamp=0)
+
+    assert figures(PERIODS["90d"], timezone.now()).total.tokens == 120
 
 
 def test_hours_that_no_worker_counted_are_made_up_for():

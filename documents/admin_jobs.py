@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db import connection, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -82,6 +83,12 @@ class TaskFilter(_Choice):
         names = sorted({task.name for task in app.tasks.values()})  # some have aliases
         return [(name, _short(name)) for name in names]
 
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Within the task's queue, which has an index."""
+        task = app.tasks.get(self.value() or "")
+        found = super().queryset(request, queryset)
+        return found.filter(queue_name=task.queue) if task else found
+
 
 admin.site.unregister(ProcrastinateJob)
 
@@ -143,7 +150,8 @@ class JobAdmin(LongList, ReadOnly, admin.ModelAdmin[ProcrastinateJob]):
         if search_term.isascii() and search_term.isdigit():
             return queryset.filter(pk=int(search_term[:19])), False
         if pk := as_uuid(search_term):
-            return queryset.filter(args__document_id=str(pk)), False
+            of_document = queryset.alias(document_id=KT("args__document_id"))
+            return of_document.filter(document_id=str(pk)), False
         return queryset.none(), False
 
     def changelist_view(

@@ -204,6 +204,7 @@ class Document(models.Model):
                 name="document_unfinished",
                 condition=Q(status__in=["pending", "processing"]),
             ),
+            models.Index(fields=["-id"], name="document_failed", condition=Q(status="failed")),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "sha256"], name="document_once_a_user")

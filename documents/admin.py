@@ -157,10 +157,10 @@ class DocumentAdmin(LongList, ReadOnly, admin.ModelAdmin[Document]):
         """Pages read, of all; and the chunks they became."""
         return admin_progress.pages_cell(document)
 
-    @admin.display(ordering="id", description="uploaded (UTC)")
+    @admin.display(ordering="id", description="uploaded")
     def uploaded(self, document: Document) -> str:
         """When it came; ids grow with time and have an index."""
-        return f"{document.created_at:%Y-%m-%d %H:%M}"
+        return f"{document.created_at:%Y-%m-%d}"
 
     @admin.display(description="conversations")
     def used_by(self, document: Any) -> SafeString | str:

@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+        ("procrastinate", "0041_post_retry_failed_job"),
     ]
 
     operations = [
@@ -304,6 +305,12 @@ class Migration(migrations.Migration):
                 name="document_unfinished",
             ),
         ),
+        migrations.AddIndex(
+            model_name="document",
+            index=models.Index(
+                condition=models.Q(("status", "failed")), fields=["-id"], name="document_failed"
+            ),
+        ),
         migrations.AddConstraint(
             model_name="document",
             constraint=models.UniqueConstraint(
@@ -319,5 +326,16 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="idempotentcall",
             index=django.contrib.postgres.indexes.GinIndex(fields=["about"], name="call_about"),
+        ),
+        # Jobs are looked for by document where one is deleted, and by status in the admin; with a
+        # million waiting, either would look through all of them.
+        migrations.RunSQL(
+            """
+            CREATE INDEX job_of_document ON procrastinate_jobs ((args ->> 'document_id'))
+            WHERE args ->> 'document_id' IS NOT NULL;
+            CREATE INDEX job_not_waiting ON procrastinate_jobs (status, id)
+            WHERE status <> 'todo'
+            """,
+            "DROP INDEX job_of_document; DROP INDEX job_not_waiting",
         ),
     ]

@@ -61,6 +61,24 @@ def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop")
     return reply
 
 
+def paused(text: str, words: int, go_on: threading.Event, *, delay: float = 0.02) -> Reply:
+    """A stream that falls silent after so many words until it may go on, a minute at most."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        for number, word in enumerate(re.findall(r"\S+\s*", text)):
+            if number == words:
+                go_on.wait(60)
+            handler.send_event(_chunk(request, {"content": word}))
+            time.sleep(delay)  # whoever hung up is not noticed at the first word
+        last = _chunk(request, {}, "stop")
+        handler.send_event(last | {"x_groq": {"id": "req_1", "usage": USAGE}})
+        handler.send_line("data: [DONE]")
+        handler.end_events()
+
+    return reply
+
+
 def empty() -> Reply:
     """An answer that says nothing."""
     return answer("")

@@ -122,27 +122,35 @@ def stream(product: Product, path: str, begun: list[str]) -> list[tuple[str, str
     return told
 
 
-def talk(handler: Any, request: Any) -> None:
-    """The words in three seconds to those who want to hear them, an echo to others."""
-    wanted = request.body["messages"][-1]["content"] == "Talk"
-    (fake_groq.answer(WORDS, delay=0.1) if wanted else fake_groq.echo)(handler, request)
-
-
 @contextmanager
 def streaming(product: Product, many: int) -> Iterator[tuple[list[str], list[Any]]]:
-    """So many streams under way; on leaving they have ended, and their events are there."""
+    """So many streams under way; on leaving they have ended, and their events are there.
+
+    The model says a word to each, and the others in three seconds from when all have heard it.
+    """
+    all_begun = threading.Event()
+    words = fake_groq.paused(WORDS, 1, all_begun, delay=0.1)
+
+    def talk(handler: Any, request: Any) -> None:
+        wanted = request.body["messages"][-1]["content"] == "Talk"
+        (words if wanted else fake_groq.echo)(handler, request)
+
     with ThreadPoolExecutor(8) as threads:
         paths = list(threads.map(lambda _: opened(product.http), range(many)))
     product.groq.script(*[talk] * 5_000)
     begun: list[str] = []
     ended: list[Any] = []
-    with ThreadPoolExecutor(many) as threads:
-        told = [threads.submit(stream, product, path, begun) for path in paths]
-        wait_for(lambda: len(begun) == many or any(one.done() for one in told))
-        assert len(begun) == many, [one.result() for one in told if one.done()]
-        yield paths, ended
-        ended.extend(one.result() for one in told)
-    product.groq.server.replies.clear()
+    try:
+        with ThreadPoolExecutor(many) as threads:
+            told = [threads.submit(stream, product, path, begun) for path in paths]
+            wait_for(lambda: len(begun) == many or any(one.done() for one in told))
+            assert len(begun) == many, [one.result() for one in told if one.done()]
+            all_begun.set()
+            yield paths, ended
+            ended.extend(one.result() for one in told)
+    finally:
+        all_begun.set()
+        product.groq.server.replies.clear()
 
 
 @contextmanager

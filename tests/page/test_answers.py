@@ -1,29 +1,38 @@
 """Questions and answers on the chat page: streamed, stopped, broken off, in several versions."""
 
 import re
+import threading
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.fake_groq import answer, error, stall
+from tests.fake_groq import answer, error, paused, stall
 from tests.page.conftest import ask, questions_asked
 from tests.page.line import Line
 
 SLOW = " ".join(f"word{number}" for number in range(30))
 
 
+@pytest.fixture
+def go_on():
+    """Lets a model that paused speak on; it does so at the latest when the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
 def last_answer(page: Page):
     return page.locator(".assistant").last
 
 
-def test_words_are_shown_while_the_model_speaks(page: Page, script) -> None:
-    script(answer("one two three **four** five", delay=0.25))
+def test_words_are_shown_while_the_model_speaks(page: Page, script, go_on) -> None:
+    script(paused("one two three **four** five", 2, go_on))
 
     ask(page, "Count")
-    expect(last_answer(page)).to_contain_text("one")
-    early = last_answer(page).inner_text()
+    expect(last_answer(page)).to_contain_text("one two")
+    go_on.set()
     expect(last_answer(page).locator(".prose")).to_have_text("one two three four five")
 
-    assert "five" not in early
     expect(last_answer(page).locator("strong")).to_have_text("four")
     expect(last_answer(page).locator(".meta")).to_contain_text("120 tokens")
     expect(last_answer(page).locator(".meta")).to_contain_text("$0.000075")
@@ -32,22 +41,23 @@ def test_words_are_shown_while_the_model_speaks(page: Page, script) -> None:
     assert re.search(r"#[0-9a-f-]{36}$", page.url)
 
 
-def test_stopping_keeps_what_was_said(page: Page, script, groq) -> None:
-    script(answer(SLOW, delay=0.1))
+def test_stopping_keeps_what_was_said(page: Page, script, groq, go_on) -> None:
+    script(paused(SLOW, 3, go_on))
 
     ask(page, "Count slowly")
     expect(last_answer(page)).to_contain_text("word2")
     page.get_by_role("button", name="Stop").click()
 
     expect(last_answer(page)).to_contain_text("Stopped.")
+    go_on.set()
     expect(last_answer(page)).to_contain_text("word2")
     expect(last_answer(page)).not_to_contain_text("word29")
     assert groq.server.hung_up.wait(20), "the model is still being listened to"
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
-def test_a_reload_in_mid_answer_loses_nothing(page: Page, script, groq) -> None:
-    script(answer(SLOW, delay=0.08))
+def test_a_reload_in_mid_answer_loses_nothing(page: Page, script, groq, go_on) -> None:
+    script(paused(SLOW, 6, go_on))
 
     ask(page, "Count slowly")
     expect(last_answer(page)).to_contain_text("word3")
@@ -55,20 +65,22 @@ def test_a_reload_in_mid_answer_loses_nothing(page: Page, script, groq) -> None:
 
     expect(last_answer(page)).to_contain_text("word5")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    go_on.set()
     expect(last_answer(page).locator(".prose")).to_have_text(SLOW)
     assert questions_asked(groq) == ["Count slowly"]
 
 
-def test_a_connection_that_breaks_is_taken_up_again(browser, server, script, groq) -> None:
+def test_a_connection_that_breaks_is_taken_up_again(browser, server, script, go_on, groq) -> None:
     with Line(server[0]) as line:
         page = browser.new_context(base_url=line.url).new_page()
         page.goto("/")
-        script(answer(SLOW, delay=0.08))
+        script(paused(SLOW, 4, go_on))
         ask(page, "Count slowly")
         expect(last_answer(page)).to_contain_text("word3")
         line.cut()
         expect(page.get_by_text("The connection is lost.")).to_be_visible()
         line.mend()
+        go_on.set()
 
         expect(last_answer(page).locator(".prose")).to_have_text(SLOW)
         expect(page.get_by_text("The connection is lost.")).to_be_hidden()

@@ -33,7 +33,7 @@ def test_enter_sends_and_shift_enter_begins_a_line(page: Page) -> None:
 
 
 def test_escape_stops_an_answer(page: Page, script) -> None:
-    script(answer("word " * 50, delay=0.1))
+    script(answer("word " * 600, delay=0.1))
     ask(page, "Go on and on")
     expect(page.locator(".prose")).to_contain_text("word word")
     page.keyboard.press("Escape")

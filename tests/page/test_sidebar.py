@@ -13,6 +13,7 @@ def two(page: Page) -> Page:
         page.get_by_role("button", name="New conversation").click()
         ask(page, question)
         expect(page.locator(".assistant .meta")).to_be_visible()
+    expect(page.locator("#conversations a")).to_have_count(2)
     return page
 
 

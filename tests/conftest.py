@@ -20,7 +20,7 @@ OF_THE_SCHEMA = {"auth_permission", "django_content_type"}
 # Files and folders that take longest, with whose last test no process should be left alone.
 LONGEST = [
     *("launch/test_faults.py", "page", "launch/test_survival.py", "api/test_any_input.py"),
-    *("commands/test_chat.py", "launch", "browser", "openai/test_sdks.py", "llm/test_breaker.py"),
+    *("commands/test_chat.py", "docs", "launch", "browser", "openai/test_sdks.py"),
 ]
 # A server, or a browser, for all files of a folder.
 TOGETHER = {"page"}

@@ -68,7 +68,7 @@ def commands_at(address: Path, variables: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.docs.commands", str(address)]
     with subprocess.Popen(command, cwd=ROOT, env=variables) as server:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 90
             while not address.exists():
                 assert server.poll() is None
                 assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
@@ -193,14 +194,22 @@ def test_no_database_connection_is_held_while_searches_are_written(user_id, groq
     make_document(user, TEXT)
     conversation = make_conversation(user, mode="grounded_rag")
     turn = Turn(conversation, *conversation.ask("When was he born?"))
-    groq.script(fake_groq.answer(WRITTEN, delay=0.6), fake_groq.answer("In 1847 [1]."))
+    go_on = threading.Event()
+
+    def when_told(handler, request):
+        go_on.wait(30)
+        fake_groq.answer(WRITTEN)(handler, request)
+
+    groq.script(when_told, fake_groq.answer("In 1847 [1]."))
 
     async def run():
         task = asyncio.create_task(live.answers().start(turn).wait())
-        await asyncio.sleep(0.3)
+        while not groq.received and not task.done():
+            await asyncio.sleep(0.01)
         assert len(groq.received) == 1  # asked for searches, and waiting
         # The loop is free meanwhile, and no thread keeps a connection in a transaction.
         free = not any(c.in_atomic_block for c in connections.all(initialized_only=True))
+        go_on.set()
         await task
         return free
 

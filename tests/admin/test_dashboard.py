@@ -38,13 +38,10 @@ def id_at(moment):
 def answered(user, at, **fields):
     """A conversation of one question and one answer, both of that moment."""
     conversation = Conversation.objects.create(id=id_at(at), user=user, title="", model="m")
-    question = Message.objects.create(
-        id=id_at(at), conversation=conversation, position=0, role="user"
-    )
-    fields = {"role": "assistant", "duration_ms": 2_000, "first_token_ms": 500, **fields}
-    return Message.objects.create(
-        id=id_at(at), conversation=conversation, parent=question, position=1, **fields
-    )
+    whose = {"conversation": conversation, "user": user}
+    question = Message.objects.create(id=id_at(at), position=0, role="user", **whose)
+    fields = {**whose, "role": "assistant", "duration_ms": 2_000, "first_token_ms": 500, **fields}
+    return Message.objects.create(id=id_at(at), parent=question, position=1, **fields)
 
 
 def uploaded(user, at, status="ready", **fields):
@@ -134,7 +131,7 @@ def test_percentiles_are_right_to_within_a_tenth():
     user = make_user()
     times = [round(200 * 1.02**n) for n in range(200)]
     conversation = answered(user, NOW - timedelta(days=2)).conversation
-    place = {"conversation": conversation, "role": "assistant"}
+    place = {"conversation": conversation, "user": user, "role": "assistant"}
     Message.objects.bulk_create(
         Message(id=id_at(NOW), position=n, duration_ms=one, first_token_ms=one // 4, **place)
         for n, one in enumerate(times, start=2)

@@ -33,6 +33,7 @@ NOBODYS = {
     "django_content_type": "kinds of rows",
     "django_session": "sessions of staff, found by their key",
     "conversations_webprocess": "processes of the product",
+    "conversations_tally": "sums of hours and days, over all users",
     "documents_idempotentcall": "calls of a key in the last day, found by the key that made them",
     "documents_rate": "counts by the id of a key or of a user, which no other table joins",
     "conversations_spending": "sums by the id of a key or of a user, which no other table joins",
@@ -43,6 +44,8 @@ NOBODYS = {
 }
 # Whose rows are not found by their user, so that no index begins with it: by what they are found.
 FOUND_BY = {"conversations_message": "conversation"}
+# Calls that look at the whole product.
+OF_ALL = {"health", "ready"}
 # What else than a key may lead to a row: secrets, before anybody knows whose they are.
 SECRETS = {"accounts_apikey": {"digest"}}
 
@@ -164,9 +167,14 @@ class Watch:
         return found + [f"goes through all of {name}" for name in loose]
 
 
+# How full the tables happen to be has no part in it: where a key leads, it is followed.
+BY_KEYS = "; ".join(f"SET LOCAL enable_{one} = off" for one in ("seqscan", "hashjoin", "mergejoin"))
+
+
 def plan_of(sql: str, params: Any) -> list[dict[str, Any]]:
     """Each look into a table that the statement takes, and whether a key leads there."""
     with connection.cursor() as cursor:
+        cursor.execute(BY_KEYS)
         cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON, COSTS OFF) {sql}", params)
         [[plans]] = cursor.fetchall()
     plans = json.loads(plans) if isinstance(plans, str) else plans
@@ -207,7 +215,8 @@ def test_every_statement_names_a_user_or_a_row_of_theirs_and_follows_keys(settin
             with connection.execute_wrapper(watch):
                 call.send(owner, lambda _, ids=ids: ids)
             transaction.set_rollback(True)
-        wrong += [f"{call.name} {one}" for one in watch.wrong]
+        if call.name not in OF_ALL:
+            wrong += [f"{call.name} {one}" for one in watch.wrong]
         seen += watch.seen
 
     assert not wrong, "\n\n".join(sorted(wrong))

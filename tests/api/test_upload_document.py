@@ -20,7 +20,7 @@ def test_an_upload_is_kept_and_its_reading_deferred(api, user_id):
     assert (body["name"], body["kind"], body["size"]) == ("museum.txt", "txt", len(TEXT))
     assert response.headers["Location"] == f"/api/v1/documents/{body['id']}"
     assert ProcrastinateJob.objects.filter(
-        task_name="documents.tasks.ingest_document", args={"document_id": body["id"]}
+        task_name="documents.tasks.ingest_document", args__document_id=body["id"]
     ).exists()
 
 

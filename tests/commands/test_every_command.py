@@ -15,6 +15,8 @@ from tests.factories import TEXT, make_conversation, make_document, make_usage
 
 OURS = {name: app for name, app in get_commands().items() if app in ("conversations", "documents")}
 OURS |= {name: app for name, app in get_commands().items() if app == "botgpt.accounts"}
+# Another's, which only prints otherwise.
+del OURS["procrastinate"]
 ROOT = Path(__file__).parents[2]
 ONE, LINES = "print one JSON object", "print a JSON object a line"
 
@@ -45,7 +47,7 @@ def json_option(name):
 def test_all_of_them_are_looked_at():
     assert apps.is_installed("botgpt.accounts")
     files = ROOT.glob("[bcd]*/**/management/commands/[a-z]*.py")
-    assert set(OURS) == {path.stem for path in files}
+    assert set(OURS) == {path.stem for path in files} - {"procrastinate"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

@@ -140,6 +140,7 @@ def _conversations() -> None:
         "(SELECT *, lag(id) OVER (PARTITION BY n ORDER BY position) AS above FROM said) AS said",
         id="id",
         conversation="conversation_id",
+        user="user_id",
         parent="above",
         position="position",
         role=f"CASE WHEN {answer} THEN 'assistant' ELSE 'user' END",

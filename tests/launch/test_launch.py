@@ -1,18 +1,15 @@
 """The launcher as its users meet it: exit codes, clear lines, and nothing left behind."""
 
-import atexit
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -147,20 +144,20 @@ def served(
     """A launcher that is up, and what it has printed so far. Its database is migrated before."""
     if not (data_dir / "postgres").exists():
         # Unlike Python's own copies these have the owner of what is copied.
-        subprocess.run(["cp", "-a", str(migrated() / "postgres"), str(data_dir)], check=True)
+        made = migrated(data_dir.parent) / "postgres"
+        subprocess.run(["cp", "-a", str(made), str(data_dir)], check=True)
     with begun(data_dir, port, **variables) as (launcher, output):
         yield launcher, output
 
 
-@cache
-def migrated() -> Path:
-    """A data folder with a database that is migrated, one for all servers of these tests."""
-    folder = tempfile.TemporaryDirectory(prefix="botgpt-")
-    atexit.register(folder.cleanup)
-    migrate = [sys.executable, "manage.py", "migrate"]
-    done = launch(Path(folder.name), "exec", "--", *migrate, DEBUG="true")
-    assert done.returncode == 0, done.stderr
-    return Path(folder.name)
+def migrated(folder: Path) -> Path:
+    """A data folder in there whose database is migrated, made once for all servers beside it."""
+    data_dir = folder / "migrated"
+    if not data_dir.exists():
+        migrate = [sys.executable, "manage.py", "migrate"]
+        done = launch(data_dir, "exec", "--", *migrate, DEBUG="true")
+        assert done.returncode == 0, done.stderr
+    return data_dir
 
 
 @contextmanager

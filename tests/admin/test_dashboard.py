@@ -182,6 +182,7 @@ def test_hours_that_no_worker_counted_are_made_up_for():
 
 
 def test_an_empty_product_has_an_empty_dashboard(admin_client):
+    empty_queue()
     Tally.objects.count_since(timezone.now())
 
     for period in PERIODS:

@@ -136,7 +136,7 @@ def test_no_list_counts_or_sorts_all_rows(admin_client, monkeypatch, mine, other
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {own[-1]}")
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    # By an index in its order; rows of the same moment alone are sorted, and those of one row's own.
+    # By an index in its order; rows of the same moment alone are sorted, and those of one row.
     rows = plan.partition("SubPlan")[0]
     assert "Index" in rows
     assert "-> Sort" not in rows.replace("->  ", "-> "), plan

@@ -94,6 +94,8 @@ def test_a_question_that_could_not_be_sent_is_sent_once(page: Page, groq) -> Non
     expect(page.get_by_role("alert").filter(has_text="Try again once")).to_be_visible()
     expect(page.get_by_label("Your question")).to_have_value("Are you there?")
     page.context.set_offline(False)
+    # The browser's network is back a moment after it says so.
+    page.wait_for_function("() => fetch('/health/live').then((told) => told.ok, () => false)")
     page.get_by_role("button", name="Try again").click()
 
     expect(last_answer(page)).to_contain_text("You asked: Are you there?")

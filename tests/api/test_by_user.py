@@ -199,7 +199,9 @@ def scans(plan: dict[str, Any], above: list[str]) -> Iterator[dict[str, Any]]:
         below = [text for one in parts for text in conditions(one)]
         yield {"table": table, "bound": any(led.search(text) for text in here + below)}
     for one in parts:
-        yield from scans(one, here)
+        # Which of two comes first in a loop is for the planner to say: the key stands at the other.
+        beside = [text for other in parts if other is not one for text in conditions(other)]
+        yield from scans(one, here + beside)
 
 
 def test_every_statement_names_a_user_or_a_row_of_theirs_and_follows_keys(settings, monkeypatch):

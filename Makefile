@@ -27,7 +27,7 @@ run: .venv/.run
 	@exec $(LAUNCH)
 
 test: lint
-	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	@$(TEST_ENV) $(LAUNCH) exec -- $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # FUZZ_SEED=2 breaks them in other ways; a seed found wanting is FUZZ_SEED again.
 fuzz: .venv/.test

@@ -8,6 +8,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 from django.test import Client
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from botgpt.accounts.models import User
 from conversations import live
@@ -23,13 +25,26 @@ LONGEST = [
     *("commands/test_chat.py", "docs", "launch", "browser", "openai/test_sdks.py"),
 ]
 # A server, or a browser, for all files of a folder.
-TOGETHER = {"page"}
+TOGETHER = ["tests/page/"]
 SAMPLES = Path(__file__).parents[2] / "shared" / "data"
+
+
+class Together(LoadFileScheduling):
+    """A file's tests run in one process, which makes what they share once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Who says which process runs what."""
+    return Together(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Keeps on one process what shares a server, and puts the longest first."""
+    """Puts the longest first."""
     here = Path(__file__).parent
 
     def place(item: pytest.Item) -> int:
@@ -37,10 +52,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
         names = (path.as_posix(), *(folder.as_posix() for folder in path.parents))
         return next((LONGEST.index(name) for name in names if name in LONGEST), len(LONGEST))
 
-    for item in items:
-        folder = item.path.parent.relative_to(here).as_posix()
-        group = folder if folder in TOGETHER else item.path.relative_to(here).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
     yield
     # Last, for pytest-django puts tests without a database behind all others.
     items.sort(key=place)

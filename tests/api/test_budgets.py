@@ -450,6 +450,18 @@ def test_keys_and_users_that_overlap_never_wait_for_each_other():
     assert UsageEntry.objects.count() == 48
 
 
+def wait_until_it_waits_for_a_row():
+    """Some other connection to this database."""
+    waiting = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    deadline = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while cursor.execute(waiting).fetchone()[0] == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_rows_are_counted_to_in_one_order_however_they_lie():
     now, (first, last) = timezone.now(), sorted(uuid4() for _ in range(2))
@@ -470,7 +482,7 @@ def test_rows_are_counted_to_in_one_order_however_they_lie():
         Spending.objects.select_for_update().get(holder=first)
         counting = threading.Thread(target=count)
         counting.start()
-        time.sleep(0.5)  # it waits for the first by now, and must not hold the last
+        wait_until_it_waits_for_a_row()
         Spending.objects.select_for_update(nowait=True).get(holder=last)
     counting.join()
 

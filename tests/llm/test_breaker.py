@@ -14,13 +14,31 @@ from tests.fake_groq import FakeGroq
 
 ASKED = [ChatMessage("user", "Hi")]
 WANTED, SUBSTITUTE = "llama-3.3-70b-versatile", "openai/gpt-oss-20b"
-PAUSE = 0.2
+PAUSE = 2.0
 
 
 @pytest.fixture
 def groq():
     with FakeGroq() as fake:
         yield fake
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """By which breakers measure their pauses."""
+    clock = Clock()
+    monkeypatch.setattr("llm.breaker.time", clock)
+    return clock
 
 
 @pytest.fixture(params=["whole", "streamed"])
@@ -57,6 +75,13 @@ async def outcomes(asking, client, calls):
         except errors.LLMError as error:
             found.append(error.code)
     return found
+
+
+async def asked(groq, times):
+    """Until the model has been asked so often."""
+    async with asyncio.timeout(20):
+        while len(groq.received) < times:
+            await asyncio.sleep(0.01)
 
 
 def run(asking, client, calls):
@@ -160,13 +185,13 @@ def test_others_stand_in_for_a_model_that_is_left_alone(groq, asking):
     assert [one.body["model"] for one in groq.received] == [WANTED] * 3 + [SUBSTITUTE]
 
 
-def test_when_the_pause_is_over_one_call_alone_tries_and_its_answer_ends_it(groq, asking):
+def test_when_the_pause_is_over_one_call_alone_tries_and_its_answer_ends_it(groq, asking, clock):
     groq.script(*[fake_groq.error(503)] * 3, fake_groq.answer("Back.", delay=0.3))
 
     async def story():
         ours = client(groq)
         await outcomes(asking, ours, 3)
-        await asyncio.sleep(PAUSE)
+        clock.now += PAUSE
         many = [outcomes(asking, ours, 1) for _ in range(20)]
         found = [text for [text] in await asyncio.gather(*many)]
         assert sorted(found) == ["Back."] + ["model_out_of_service"] * 19
@@ -177,31 +202,31 @@ def test_when_the_pause_is_over_one_call_alone_tries_and_its_answer_ends_it(groq
     asyncio.run(story())
 
 
-def test_each_trial_that_fails_doubles_the_pause_up_to_a_bound(groq, asking):
+def test_each_trial_that_fails_doubles_the_pause_up_to_a_bound(groq, asking, clock):
     groq.script(*[fake_groq.error(503)] * 99)
 
     async def story():
         ours = client(groq)
         await outcomes(asking, ours, 3)
         for pause in (1, 2, 4, 4):
-            await asyncio.sleep(pause * PAUSE - 0.1)
+            clock.now += pause * PAUSE - 0.1
             assert await outcomes(asking, ours, 1) == ["model_out_of_service"]
-            await asyncio.sleep(0.1)
+            clock.now += 0.1
             assert await outcomes(asking, ours, 1) == ["model_overloaded"]
 
     asyncio.run(story())
     assert len(groq.received) == 3 + 4
 
 
-def test_a_trial_that_is_given_up_leaves_the_next_to_another(groq, asking):
-    groq.script(*[fake_groq.error(503)] * 3, fake_groq.hang(1))
+def test_a_trial_that_is_given_up_leaves_the_next_to_another(groq, asking, clock):
+    groq.script(*[fake_groq.error(503)] * 3, fake_groq.hang(5))
 
     async def story():
         ours = client(groq)
         await outcomes(asking, ours, 3)
-        await asyncio.sleep(PAUSE)
+        clock.now += PAUSE
         trial = asyncio.create_task(asking(ours))
-        await asyncio.sleep(0.1)
+        await asked(groq, 4)
         trial.cancel()
         await asyncio.wait([trial])
         assert await outcomes(asking, ours, 1) == ["You asked: Hi"]
@@ -216,7 +241,7 @@ def test_what_was_asked_before_it_opened_tells_nothing_of_now(groq, asking):
     async def story():
         ours = client(groq, pause=9)
         before = asyncio.create_task(asking(ours))
-        await asyncio.sleep(0.1)
+        await asked(groq, 1)
         await outcomes(asking, ours, 3)
         assert await before == "Late."
         assert await outcomes(asking, ours, 1) == ["model_out_of_service"]

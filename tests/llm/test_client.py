@@ -76,7 +76,7 @@ def test_a_stream_is_deltas_and_then_the_whole(groq):
 
 
 def test_each_piece_of_a_stream_is_told_as_it_comes(groq):
-    groq.script(fake_groq.answer("One two three.", delay=0.1))
+    groq.script(fake_groq.answer("One two three.", delay=0.3))
 
     *deltas, _ = stream(client(groq))
 

@@ -1,14 +1,15 @@
 """Answers under way in this process: each goes on by itself, whoever listens or leaves.
 
-The model's words reach listeners joined: the first at once, later ones after a pause that grows
-with the number of answers, because sending costs more than waiting. Every so often the words of all
-answers together are saved in one statement, which brings back the wish to stop any of them.
+The model's words are read joined: the first at once, later ones after pauses that grow with the
+number of answers, because reading and sending cost more than waiting. Every so often the words of
+all answers together are saved in one statement, which brings back the wish to stop any of them.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from contextvars import Context, copy_context
 from enum import Enum
 from functools import cache, partial
@@ -22,18 +23,19 @@ from uuid_utils.compat import uuid7
 from conversations import exceptions, metrics
 from conversations.database import in_database
 from conversations.models import EndedBefore, Message, WebProcess
+from conversations.models.insertion import as_json
 from conversations.turn import Plan, Turn
 from documents import origin, tracing
 from llm.messages import Completion, Delta
 
 logger = logging.getLogger(__name__)
 
-# Seconds. The pause between pieces is this for each answer under way, within bounds: a reader sees
+# Seconds. The pause after a piece is this for each answer under way, within bounds: a reader sees
 # no step below a tenth of a second or so, and a thousand answers want fewer, larger pieces.
-PAUSE_AN_ANSWER = 0.001
+PAUSE_AN_ANSWER = 0.002
 SHORTEST_PAUSE = 0.02
-LONGEST_PAUSE = 0.5
-# How much of an answer a process that dies may take with it.
+LONGEST_PAUSE = 1.0
+# How much of an answer a process that dies may take with it; as much as it says at once, if more.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0
 # What saving answers takes that did not end in the time they were given.
@@ -45,7 +47,7 @@ LONGEST_WAIT = 5.0
 SAVE_PIECES = """
 INSERT INTO conversations_streamedtext (message_id, start, text)
 SELECT piece.id, piece.start, piece.text
-FROM unnest(%(ids)s::uuid[], %(starts)s::int[], %(texts)s::text[]) AS piece(id, start, text)
+FROM jsonb_to_recordset(%s) AS piece(id uuid, start int, text text)
 JOIN conversations_message AS message ON message.id = piece.id AND message.status = 'pending'
 ON CONFLICT DO NOTHING
 """
@@ -148,40 +150,43 @@ class LiveAnswer:
         plan = await self.turn.prepare()
         self.searched = True
         self.wake()
-        marks = self.turn.marks
-        completion: Completion | None = None
         with tracing.span("ask", **{"gen_ai.request.model": plan.models[0]}):
-            async for part in plan.responder.stream(
+            stream = plan.responder.stream(
                 plan.messages,
                 models=plan.models,
                 max_tokens=plan.max_tokens,
                 sampling=plan.sampling,
-            ):
-                if isinstance(part, Delta):
-                    self.turn.speaker = part.model
-                    self._say(marks.feed(part.text))
-                else:
-                    completion = part
-            assert completion is not None  # a stream that ends without one raises
+            )
+            async with aclosing(stream):
+                completion = await self._hear(stream)
             usage = completion.usage
             tracing.note(**{"gen_ai.response.model": completion.model})
             tracing.note(**{"gen_ai.usage.input_tokens": usage.prompt_tokens})
             tracing.note(**{"gen_ai.usage.output_tokens": usage.completion_tokens})
-        self._say(marks.rest())
+        self._say(self.turn.marks.rest())
         return plan, completion
+
+    async def _hear(self, stream: AsyncIterator[Delta | Completion]) -> Completion:
+        """Says what comes, with pauses in which more comes together; returns the whole."""
+        async for part in stream:
+            if isinstance(part, Completion):
+                return part
+            self.turn.speaker = part.model
+            self._say(self.turn.marks.feed(part.text))
+            if not part.is_last:
+                await asyncio.sleep(self.everyone.pause)
+        raise AssertionError("a stream that ends without its completion raises")
 
     def _say(self, text: str) -> None:
         if not text:
             return
-        if self.said:
-            self.everyone.spoke(self)
-        else:
+        if not self.said:
             self.turn.first_words_at = timezone.now()
-            self.wake()
             tracing.event("first_token")
             waited = time.perf_counter() - self._asked_at
             metrics.FIRST_TOKEN.labels(self.turn.speaker or "none").observe(waited)
         self.said += text
+        self.wake()
 
     def _count(self) -> None:
         turn = self.turn
@@ -223,8 +228,6 @@ class LiveAnswers:
 
     def __init__(self) -> None:
         self._answers: dict[UUID, LiveAnswer] = {}
-        self._spoke: set[LiveAnswer] = set()
-        self._wakes: asyncio.Task[None] | None = None
         self._saves: asyncio.Task[None] | None = None
         self._saved = asyncio.Event()
 
@@ -232,8 +235,6 @@ class LiveAnswers:
         """Begins to answer."""
         answer = LiveAnswer(turn, self)
         self._answers[turn.answer.pk] = answer
-        if self._wakes is None or self._wakes.done():
-            self._wakes = asyncio.create_task(self._wake_speakers(), context=_of_nobody())
         if self._saves is None or self._saves.done():
             self._saves = asyncio.create_task(self._save_all(), context=_of_nobody())
         return answer
@@ -245,11 +246,12 @@ class LiveAnswers:
     def forget(self, answer: LiveAnswer) -> None:
         """It has ended."""
         self._answers.pop(answer.turn.answer.pk, None)
-        self._spoke.discard(answer)
 
-    def spoke(self, answer: LiveAnswer) -> None:
-        """It has more to tell, at the next pause."""
-        self._spoke.add(answer)
+    @property
+    def pause(self) -> float:
+        """For how many seconds each answer lets its model's words come together."""
+        wanted = PAUSE_AN_ANSWER * len(self._answers)
+        return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, wanted))
 
     async def finish(self, seconds: float) -> None:
         """Lets answers end by themselves for so long, then saves them as interrupted."""
@@ -267,17 +269,9 @@ class LiveAnswers:
         self._saved.clear()
         await self._saved.wait()
 
-    async def _wake_speakers(self) -> None:
-        while self._answers:
-            pause = PAUSE_AN_ANSWER * len(self._answers)
-            await asyncio.sleep(min(LONGEST_PAUSE, max(SHORTEST_PAUSE, pause)))
-            spoke, self._spoke = self._spoke, set()
-            for answer in spoke:
-                answer.wake()
-
     async def _save_all(self) -> None:
         while self._answers:
-            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.sleep(max(SAVE_SECONDS, self.pause))
             pieces = [(one, one.saved, one.said[one.saved :]) for one in self._answers.values()]
             rows = [(one.turn.answer.pk, start, text) for one, start, text in pieces if text]
             for one, start, text in pieces:
@@ -332,8 +326,8 @@ def _save_pieces(rows: list[tuple[UUID, int, str]]) -> list[UUID]:
     """Saves pieces of answers; returns the answers that somebody wants to stop."""
     sign_of_life()
     if rows:
-        ids, starts, texts = map(list, zip(*rows, strict=True))
+        pieces = [{"id": id, "start": start, "text": text} for id, start, text in rows]
         with connection.cursor() as cursor:
-            cursor.execute(SAVE_PIECES, {"ids": ids, "starts": starts, "texts": texts})
+            cursor.execute(SAVE_PIECES, [as_json(pieces)])
     wanted = Message.objects.filter(status=Message.Status.PENDING, cancel_requested=True)
     return list(wanted.values_list("pk", flat=True))

@@ -13,6 +13,7 @@ from conversations.answer_serializers import (
     RetrievalSerializer,
 )
 from conversations.models import Conversation, Message
+from conversations.representation import QuickReading, related_rows
 from documents.serializers import (
     DocumentIdsField,
     FlagField,
@@ -124,6 +125,11 @@ class SamplingSerializer(StrictSerializer):
 
 
 SAMPLING = tuple(SamplingSerializer().fields)
+
+
+def _options(stored: dict[str, Any]) -> dict[str, Any]:
+    """All of them: null where nothing is set."""
+    return {name: stored.get(name) for name in SAMPLING}
 
 
 class AskingSerializer(SamplingSerializer):
@@ -247,7 +253,7 @@ class ConversationChangeSerializer(SamplingSerializer):
         return instance
 
 
-class UsageSerializer(serializers.Serializer[Any]):
+class UsageSerializer(QuickReading, serializers.Serializer[Any]):
     """What an answer took."""
 
     prompt_tokens = serializers.IntegerField()
@@ -269,7 +275,7 @@ class MessageErrorSerializer(serializers.Serializer[Any]):
 _usage, _retrieval, _feedback = UsageSerializer(), RetrievalSerializer(), FeedbackSerializer()
 
 
-class MessageSerializer(serializers.ModelSerializer[Message]):
+class MessageSerializer(QuickReading, serializers.ModelSerializer[Message]):
     """A message as the API shows it."""
 
     error = serializers.SerializerMethodField()
@@ -286,7 +292,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         read_only=True,
         help_text="It and what stands in its place on other branches, oldest first.",
     )
-    sampling = SamplingSerializer(read_only=True)
+    sampling = serializers.SerializerMethodField()
 
     class Meta:
         model = Message
@@ -312,6 +318,11 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "created_at",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(SamplingSerializer)
+    def get_sampling(self, message: Message) -> dict[str, Any]:
+        """The options that it was asked with."""
+        return _options(message.sampling)
 
     @extend_schema_field(MessageErrorSerializer(allow_null=True))
     def get_error(self, message: Message) -> dict[str, str] | None:
@@ -350,13 +361,13 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         return message.context or None
 
 
-class ConversationSerializer(serializers.ModelSerializer[Conversation]):
+class ConversationSerializer(QuickReading, serializers.ModelSerializer[Conversation]):
     """A conversation as lists show it."""
 
     user_id = serializers.UUIDField(read_only=True)
     document_ids = serializers.SerializerMethodField()
     message_count = serializers.IntegerField(read_only=True, help_text="Those on the active path.")
-    sampling = SamplingSerializer(read_only=True)
+    sampling = serializers.SerializerMethodField()
 
     class Meta:
         model = Conversation
@@ -379,10 +390,15 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
         ]
         read_only_fields = fields
 
+    @extend_schema_field(SamplingSerializer)
+    def get_sampling(self, conversation: Conversation) -> dict[str, Any]:
+        """The options of its answers."""
+        return _options(conversation.sampling)
+
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
     def get_document_ids(self, conversation: Conversation) -> list[str]:
         """From the prefetched documents."""
-        return [str(document.pk) for document in conversation.documents.all()]
+        return [str(document.pk) for document in related_rows(conversation, "documents")]
 
 
 class ConversationWithMessagesSerializer(ConversationSerializer):

@@ -7,6 +7,7 @@ grow with use and shrink with what is left: in all never more is given than the 
 ones are given one by one.
 """
 
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,9 @@ SAME_WINDOW = 1.0
 # one order, so that no two statements wait for each other.
 TAKE = """
 INSERT INTO documents_rate AS rate (holder, what, starts, used)
-SELECT wanted.holder, %(what)s, date_trunc(%(span)s, statement_timestamp(), 'UTC'), wanted.many
-FROM unnest(%(holders)s::uuid[], %(many)s::bigint[]) AS wanted(holder, many)
-ORDER BY wanted.holder
+SELECT key::uuid, %(what)s, date_trunc(%(span)s, statement_timestamp(), 'UTC'), value::bigint
+FROM jsonb_each_text(%(many)s)
+ORDER BY key::uuid
 ON CONFLICT (holder, what) DO UPDATE
 SET used = EXCLUDED.used + CASE WHEN rate.starts = EXCLUDED.starts THEN rate.used ELSE 0 END,
     starts = EXCLUDED.starts
@@ -104,8 +105,8 @@ def forget_old() -> None:
 
 def _take(what: Rate.What, many: Mapping[UUID, int]) -> dict[UUID, tuple[int, float]]:
     """Counts so many for each holder: what is used by then, and the seconds left."""
-    values: dict[str, Any] = {"what": what.value, "span": what.span}
-    values |= {"holders": list(many.keys()), "many": list(many.values())}
+    values = {"what": what.value, "span": what.span}
+    values["many"] = json.dumps({str(holder): wanted for holder, wanted in many.items()})
     with connection.cursor() as cursor:
         cursor.execute(TAKE, values)
         return {holder: (used, seconds) for holder, used, seconds in cursor.fetchall()}

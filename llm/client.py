@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -100,7 +100,7 @@ class GroqClient:
         models: Sequence[str],
         max_tokens: int,
         sampling: Sampling = DEFAULTS,
-    ) -> AsyncIterator[Delta | Completion]:
+    ) -> AsyncGenerator[Delta | Completion]:
         """The answer's text in pieces, then the whole of it. Raises LLMError.
 
         Closing the iterator closes the connection, so that the model stops.
@@ -130,7 +130,7 @@ class GroqClient:
                 async for data in stream.response.aiter_bytes():
                     if text := events.feed(data):
                         stream.watch.spoke()
-                        yield Delta(text, stream.model)
+                        yield Delta(text, stream.model, events.ended)
                     if events.broken:
                         break
                 completion = events.completion(stream.model)
@@ -185,9 +185,26 @@ class _Connected:
     kept: AsyncGenerator[httpx.AsyncClient, None]
 
 
+class _NoCookies(httpx.Cookies):
+    """None are sent, and none are looked for in answers, which takes long."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leaves them."""
+
+
+NO_COOKIES = _NoCookies()
+
+
+class _Connections(groq.DefaultAioHttpClient):
+    @property  # type: ignore[misc]  # nobody sets any
+    def cookies(self) -> httpx.Cookies:
+        """None."""
+        return NO_COOKIES
+
+
 async def _connections() -> AsyncGenerator[httpx.AsyncClient, None]:
     """Connections that close with their loop: when it ends, asyncio closes its generators."""
-    async with groq.DefaultAioHttpClient(
+    async with _Connections(
         limits=CONNECTIONS,
         event_hooks={"request": [_count_retry], "response": [_end_long_wait]},
     ) as connections:

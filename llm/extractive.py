@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,7 +172,7 @@ class Fixed:
 
     async def stream(
         self, messages: Sequence[ChatMessage], **options: Any
-    ) -> AsyncIterator[Delta | Completion]:
+    ) -> AsyncGenerator[Delta | Completion]:
         """The answer as one delta, then whole."""
-        yield Delta(self.text, EXTRACTIVE)
+        yield Delta(self.text, EXTRACTIVE, is_last=True)
         yield await self.complete(messages)

@@ -55,11 +55,13 @@ class Usage:
 class Delta:
     """The next piece of an answer's text: what came at once, one token or several.
 
-    `model` is the catalogue's name of the model that says it.
+    `model` is the catalogue's name of the model that says it. `is_last` is True where the model has
+    told that it has ended; where it tells so by itself, no piece is.
     """
 
     text: str
     model: str
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class Events:
         """True once something malformed came, or an error told in the stream."""
         return self._failure is not None
 
+    @property
+    def ended(self) -> bool:
+        """True once the model has told why the answer ends."""
+        return bool(self._reason)
+
     def feed(self, data: bytes) -> str:
         """The answer's text in the lines that these bytes complete; "" where they hold none.
 

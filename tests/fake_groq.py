@@ -109,6 +109,10 @@ def html() -> Reply:
     return lambda handler, request: handler.send_text(200, "text/html", "<html>gateway</html>")
 
 
+# Words are read with pauses between; a connection that breaks takes with it what was not read.
+READ_SECONDS = 0.3
+
+
 def cut(words: int = 2) -> Reply:
     """A stream whose connection breaks after so many words, before its end is told."""
 
@@ -116,6 +120,7 @@ def cut(words: int = 2) -> Reply:
         handler.start_events()
         for number in range(words):
             handler.send_event(_chunk(request, {"content": f"word{number} "}))
+        time.sleep(READ_SECONDS)
         handler.hang_up()
 
     return reply

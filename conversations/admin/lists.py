@@ -85,15 +85,16 @@ class AmongNewest(admin.SimpleListFilter):
         if value not in [choice for choice, _ in self.lookup_choices]:
             return queryset.none()
         if value not in self.indexed:
-            queryset = self._newest(queryset)
+            queryset = newest(queryset, *self.ordering)
         return queryset.filter(**{str(self.parameter_name): value})
 
-    def _newest(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Down to the last one of LISTED, by a query of its own: then one index does the rest."""
-        column = self.ordering[0].lstrip("-")
-        rows = queryset.order_by(*self.ordering).values_list(column, flat=True)
-        oldest = rows[LISTED - 1 : LISTED].first()
-        return queryset if oldest is None else queryset.filter(**{f"{column}__gte": oldest})
+
+def newest(queryset: QuerySet[Any], *ordering: str) -> QuerySet[Any]:
+    """Down to the last one of LISTED, by a query of its own: then one index does the rest."""
+    column = ordering[0].lstrip("-")
+    rows = queryset.order_by(*ordering).values_list(column, flat=True)
+    oldest = rows[LISTED - 1 : LISTED].first()
+    return queryset if oldest is None else queryset.filter(**{f"{column}__gte": oldest})
 
 
 def by(

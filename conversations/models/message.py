@@ -31,7 +31,9 @@ MOST_MILLISECONDS = 2**31 - 1
 
 def note_known(owner: models.Model, name: str, related: Sequence[Any]) -> None:
     """Notes what a relation of a new object holds, as `prefetch_related` would after a query."""
-    rows = getattr(owner, name).get_queryset()
+    # A relation that is empty has no need of its manager, which takes long to make.
+    model: Any = owner._meta.get_field(name).related_model
+    rows: Any = getattr(owner, name).get_queryset() if related else model.objects.none()
     rows._result_cache, rows._prefetch_done = list(related), True
     vars(owner).setdefault("_prefetched_objects_cache", {})[name] = rows
 

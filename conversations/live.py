@@ -31,10 +31,11 @@ from llm.messages import Completion, Delta
 logger = logging.getLogger(__name__)
 
 # Seconds. The pause after a piece is this for each answer under way, within bounds: a reader sees
-# no step below a tenth of a second or so, and a thousand answers want fewer, larger pieces.
+# no step below a tenth of a second or so, and where a thousand answers share a process, first words
+# that come at once are worth more than later ones that come evenly.
 PAUSE_AN_ANSWER = 0.002
 SHORTEST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 2.0
 # How much of an answer a process that dies may take with it; as much as it says at once, if more.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0

@@ -18,6 +18,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from botgpt.accounts.scopes import Scope, every_scope
+from conversations.models.insertion import insert_unless_there
 from conversations.models.usage import Limit, Spending, Unit
 
 # What each secret begins with, so that it is known where it is found.
@@ -39,8 +40,14 @@ class UserManager(DjangoUserManager["User"]):
             row = cursor.fetchone()
         if row is not None:
             return User.from_db(connection.alias, USER_READ, row)
-        defaults: dict[str, Any] = {"username": str(user_id), "password": "!"}
-        return self.get_or_create(pk=user_id, defaults=defaults)[0]
+        fields: dict[str, Any] = {"username": str(user_id), "password": "!"}
+        made = User(pk=user_id, **fields)
+        # By one statement: another call may have made the user meanwhile.
+        return (
+            made
+            if insert_unless_there(made)
+            else self.get_or_create(pk=user_id, defaults=fields)[0]
+        )
 
     def called(self, name: str) -> "User":
         """The user of that UUID, or else of that username. Raises User.DoesNotExist."""

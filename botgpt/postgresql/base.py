@@ -33,6 +33,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)  # which replaces it
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Only where it changes: connections of the pool mostly have it already."""
+        if self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
 
 def _hung_up(connection: Any) -> bool:
     """Whether the server said something that nobody asked for: on an idle connection, farewell."""

@@ -19,8 +19,22 @@ def insert_together(*batches: Sequence[models.Model]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, [as_json([_saved(row) for row in batch]) for batch in batches])
     for batch in batches:
-        for row in batch:
-            row._state.adding, row._state.db = False, connection.alias
+        _note_inserted(*batch)
+
+
+def insert_unless_there(row: models.Model) -> bool:
+    """Inserts a new row; False where one with the same key, or what else is unique, is there."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_insertion(row)} ON CONFLICT DO NOTHING", [as_json([_saved(row)])])
+        if not cursor.rowcount:
+            return False
+    _note_inserted(row)
+    return True
+
+
+def _note_inserted(*rows: models.Model) -> None:
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
 
 
 def _insertion(row: models.Model) -> str:

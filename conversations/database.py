@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
@@ -14,12 +12,9 @@ from django.db import connections
 
 T = TypeVar("T")
 
-THREADS = ThreadPoolExecutor(settings.DATABASE_POOL_SIZE, thread_name_prefix="database")
-# Python runs one thread at a time. Two that work with the database wait for each other and hold up
-# the event loop: with one after the other, all of a thousand answers were there a fifth sooner
-# (make bench-serving). Who takes longer than this, in seconds, waits for the database, for a lock
-# perhaps, and lets others begin.
-ALONE_SECONDS = 0.5
+# Python runs one thread at a time: more of them wait for each other and hold up the event loop.
+# With two a process carried a third more answers than with eight (make bench-serving).
+THREADS = ThreadPoolExecutor(min(2, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
 LOOKING = ThreadPoolExecutor(2, thread_name_prefix="looking")
 
 
@@ -29,33 +24,7 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
     In a server that is one of a few threads which all requests share, so that an answer under way
     holds neither thread nor connection. In a command it is the command's own thread.
     """
-    async with _one_at_a_time():
-        return await _in(THREADS, function, *args)
-
-
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def _one_at_a_time() -> AsyncIterator[None]:
-    """Comes in turn; the next one's is when this is left, or has lasted for long."""
-    loop = asyncio.get_running_loop()
-    turns = _turns.setdefault(loop, asyncio.Semaphore(1))
-    await turns.acquire()
-    is_over = False
-
-    def end() -> None:
-        nonlocal is_over
-        if not is_over:
-            is_over = True
-            turns.release()
-
-    long = loop.call_later(ALONE_SECONDS, end)
-    try:
-        yield
-    finally:
-        long.cancel()
-        end()
+    return await _in(THREADS, function, *args)
 
 
 async def soon_in_database(seconds: float, function: Callable[..., T], *args: object) -> T:

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 # that come at once are worth more than later ones that come evenly.
 PAUSE_AN_ANSWER = 0.002
 SHORTEST_PAUSE = 0.02
-LONGEST_PAUSE = 2.0
+LONGEST_PAUSE = 1.0
 # How much of an answer a process that dies may take with it; as much as it says at once, if more.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0

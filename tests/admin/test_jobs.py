@@ -164,7 +164,7 @@ def test_retrying_a_failed_job_reads_its_document_again(admin_client, user):
     assert (document.status, document.error_code) == ("pending", "")
     [fresh] = ProcrastinateJob.objects.all()
     assert (fresh.status, fresh.attempts) == ("todo", 0)
-    assert fresh.args["document_id"] == str(document.pk)
+    assert fresh.args == {"document_id": str(document.pk), "origin": fresh.args["origin"]}
     assert fresh.pk != job
 
 

@@ -27,7 +27,7 @@ def test_chosen_documents_are_read_again_but_those_under_way(admin_client):
     ready.refresh_from_db()
     assert ready.status == "pending"
     [job] = ProcrastinateJob.objects.all()
-    assert job.args["document_id"] == str(ready.pk)
+    assert job.args == {"document_id": str(ready.pk), "origin": job.args["origin"]}
 
 
 def test_staff_who_may_only_look_may_not_reprocess(client, django_user_model):
@@ -62,7 +62,8 @@ def test_the_button_of_a_document_reads_it_again(admin_client, admin_user):
     assert "<button>" not in said.split("object-tools")[1]  # it is under way now
     document.refresh_from_db()
     assert (document.status, document.error) == ("pending", "")
-    assert ProcrastinateJob.objects.get().args["document_id"] == str(document.pk)
+    args = ProcrastinateJob.objects.get().args
+    assert args == {"document_id": str(document.pk), "origin": args["origin"]}
     assert LogEntry.objects.get().user_id == admin_user.pk
 
 

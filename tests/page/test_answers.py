@@ -30,6 +30,7 @@ def test_words_are_shown_while_the_model_speaks(page: Page, script, go_on) -> No
 
     ask(page, "Count")
     expect(last_answer(page)).to_contain_text("one two")
+    expect(last_answer(page)).not_to_contain_text("five")
     go_on.set()
     expect(last_answer(page).locator(".prose")).to_have_text("one two three four five")
 

@@ -75,7 +75,8 @@ def shut_out(user: User) -> None:
     """From now on no key and no password of theirs acts for the user."""
     user.set_unusable_password()
     user.is_active = False
-    user.save(update_fields=["password", "is_active"])
+    # Another call may have removed the user meanwhile, which `save` would take for an error.
+    User.objects.filter(pk=user.pk).update(password=user.password, is_active=False)
     user.api_keys.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 

@@ -251,3 +251,13 @@ def test_what_is_saved_while_the_user_goes_is_refused_or_goes_too(user, monkeypa
     assert len(begun) == 2
     assert (Conversation.objects.count(), Document.objects.count()) == (0, 0)
     assert not Path(begun[1].file.path).exists()
+
+
+def test_who_is_forgotten_twice_at_once_is_forgotten(user):
+    make_conversation(user)
+    for_the_first, for_the_second = User.objects.get(pk=user.pk), User.objects.get(pk=user.pk)
+
+    forgetting.forget(for_the_first)
+    forgetting.forget(for_the_second)
+
+    assert not User.objects.filter(pk=user.pk).exists()

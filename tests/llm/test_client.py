@@ -380,3 +380,17 @@ def test_leaving_a_stream_stops_the_model(groq):
         return await asyncio.to_thread(groq.server.hung_up.wait, 3)
 
     assert asyncio.run(leave())
+
+
+def test_no_cookie_of_the_provider_is_sent_back(groq):
+    groq.script(fake_groq.error(500, {"Set-Cookie": "session=1; Path=/"}))
+
+    async def twice():
+        ours = client(groq)
+        with pytest.raises(errors.Overloaded):
+            await ours.complete(ASKED, **OPTIONS)
+        await ours.complete(ASKED, **OPTIONS)
+
+    asyncio.run(twice())
+    assert len(groq.received) == 2
+    assert "Cookie" not in groq.received[-1].headers

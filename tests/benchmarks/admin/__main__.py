@@ -83,6 +83,7 @@ def pages(client: Client) -> Iterator[tuple[str, str, str]]:
     yield "index", "", "/admin/"
     for period in PERIODS:
         yield "dashboard", period, f"/admin/dashboard/?period={period}"
+    yield "usage by user", "7 days", "/admin/conversations/usageentry/by-user/"
     for model in admin.site._registry:
         options = model._meta
         name, address = str(options.verbose_name_plural), f"/admin/{options.app_label}/"

@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from enum import Enum
 from functools import cache, partial
 from os import getpid
+from typing import Any
 from uuid import UUID
 
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -274,7 +275,11 @@ class LiveAnswers:
         while self._answers:
             await asyncio.sleep(max(SAVE_SECONDS, self.pause))
             pieces = [(one, one.saved, one.said[one.saved :]) for one in self._answers.values()]
-            rows = [(one.turn.answer.pk, start, text) for one, start, text in pieces if text]
+            rows = [
+                {"id": one.turn.answer.pk, "start": start, "text": text}
+                for one, start, text in pieces
+                if text
+            ]
             for one, start, text in pieces:
                 one.saved = start + len(text)
             try:
@@ -323,12 +328,11 @@ def sign_of_life() -> UUID:
     return own
 
 
-def _save_pieces(rows: list[tuple[UUID, int, str]]) -> list[UUID]:
+def _save_pieces(rows: list[dict[str, Any]]) -> list[UUID]:
     """Saves pieces of answers; returns the answers that somebody wants to stop."""
     sign_of_life()
     if rows:
-        pieces = [{"id": id, "start": start, "text": text} for id, start, text in rows]
         with connection.cursor() as cursor:
-            cursor.execute(SAVE_PIECES, [as_json(pieces)])
+            cursor.execute(SAVE_PIECES, [as_json(rows)])
     wanted = Message.objects.filter(status=Message.Status.PENDING, cancel_requested=True)
     return list(wanted.values_list("pk", flat=True))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Model
 from rest_framework import serializers
@@ -41,19 +40,26 @@ class QuickReading:
 def _reader(field: Any) -> Reader:
     """What gives the value of this field of a row, as the field itself would."""
     if isinstance(field, serializers.SerializerMethodField):
-        method: Reader = getattr(field.parent, field.method_name or f"get_{field.field_name}")
+        method: Reader = getattr(field.parent, str(field.method_name))
         return method
     source, read = field.source, attrgetter(field.source)
     if isinstance(field, serializers.ListSerializer):
         child: Any = field.child
         return lambda row: [child.to_representation(one) for one in related_rows(row, source)]
-    if isinstance(field, serializers.DateTimeField):
-        return lambda row: _time(read(row))
-    if isinstance(field, serializers.UUIDField):
-        return lambda row: _id(read(row))
     if isinstance(field, AS_IT_IS):
         return read
-    return lambda row: _shown(field, read(row))
+    show = _shows(field)
+    return lambda row: None if (value := read(row)) is None else show(value)
+
+
+def _shows(field: Any) -> Callable[[Any], Any]:
+    """What shows a value of this field, which is not null."""
+    if isinstance(field, serializers.DateTimeField):
+        return _time
+    if isinstance(field, serializers.UUIDField):
+        return str
+    shows: Callable[[Any], Any] = field.to_representation
+    return shows
 
 
 def related_rows(row: Model, name: str) -> Iterable[Any]:
@@ -62,13 +68,5 @@ def related_rows(row: Model, name: str) -> Iterable[Any]:
     return known if known is not None else getattr(row, name).all()
 
 
-def _shown(field: Any, value: Any) -> Any:
-    return None if value is None else field.to_representation(value)
-
-
-def _time(value: datetime | None) -> str | None:
-    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _id(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
+def _time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

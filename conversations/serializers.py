@@ -119,17 +119,16 @@ class SamplingSerializer(StrictSerializer):
         help_text="How long a model thinks that reasons first; others ignore it.",
     )
 
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        """All options as they are stored: null where nothing is set."""
+        return {name: instance.get(name) for name, _ in self.fields.items()}
+
     def take_sampling(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Takes these options out of validated fields; null ones too."""
         return {name: fields.pop(name) for name in SAMPLING if name in fields}
 
 
 SAMPLING = tuple(SamplingSerializer().fields)
-
-
-def _options(stored: dict[str, Any]) -> dict[str, Any]:
-    """All of them: null where nothing is set."""
-    return {name: stored.get(name) for name in SAMPLING}
 
 
 class AskingSerializer(SamplingSerializer):
@@ -292,7 +291,7 @@ class MessageSerializer(QuickReading, serializers.ModelSerializer[Message]):
         read_only=True,
         help_text="It and what stands in its place on other branches, oldest first.",
     )
-    sampling = serializers.SerializerMethodField()
+    sampling = SamplingSerializer(read_only=True)
 
     class Meta:
         model = Message
@@ -318,11 +317,6 @@ class MessageSerializer(QuickReading, serializers.ModelSerializer[Message]):
             "created_at",
         ]
         read_only_fields = fields
-
-    @extend_schema_field(SamplingSerializer)
-    def get_sampling(self, message: Message) -> dict[str, Any]:
-        """The options that it was asked with."""
-        return _options(message.sampling)
 
     @extend_schema_field(MessageErrorSerializer(allow_null=True))
     def get_error(self, message: Message) -> dict[str, str] | None:
@@ -367,7 +361,7 @@ class ConversationSerializer(QuickReading, serializers.ModelSerializer[Conversat
     user_id = serializers.UUIDField(read_only=True)
     document_ids = serializers.SerializerMethodField()
     message_count = serializers.IntegerField(read_only=True, help_text="Those on the active path.")
-    sampling = serializers.SerializerMethodField()
+    sampling = SamplingSerializer(read_only=True)
 
     class Meta:
         model = Conversation
@@ -389,11 +383,6 @@ class ConversationSerializer(QuickReading, serializers.ModelSerializer[Conversat
             "updated_at",
         ]
         read_only_fields = fields
-
-    @extend_schema_field(SamplingSerializer)
-    def get_sampling(self, conversation: Conversation) -> dict[str, Any]:
-        """The options of its answers."""
-        return _options(conversation.sampling)
 
     @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
     def get_document_ids(self, conversation: Conversation) -> list[str]:

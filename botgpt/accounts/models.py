@@ -42,12 +42,10 @@ class UserManager(DjangoUserManager["User"]):
             return User.from_db(connection.alias, USER_READ, row)
         fields: dict[str, Any] = {"username": str(user_id), "password": "!"}
         made = User(pk=user_id, **fields)
-        # By one statement: another call may have made the user meanwhile.
-        return (
-            made
-            if insert_unless_there(made)
-            else self.get_or_create(pk=user_id, defaults=fields)[0]
-        )
+        if insert_unless_there(made):
+            return made
+        # Another call has made the user meanwhile.
+        return self.get_or_create(pk=user_id, defaults=fields)[0]
 
     def called(self, name: str) -> "User":
         """The user of that UUID, or else of that username. Raises User.DoesNotExist."""

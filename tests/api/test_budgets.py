@@ -1,7 +1,6 @@
 """Budgets of users and keys: refusals, reservations, resets, and GET /budgets."""
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -26,6 +25,7 @@ from tests.factories import (
     make_user,
     post,
 )
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -454,12 +454,13 @@ def wait_until_it_waits_for_a_row():
     """Some other connection to this database."""
     waiting = """SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    deadline = time.monotonic() + 20
     with connection.cursor() as cursor:
-        while cursor.execute(waiting).fetchone()[0] == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+
+        def some_wait():
             cursor.execute("SELECT pg_stat_clear_snapshot()")
+            return cursor.execute(waiting).fetchone()[0]
+
+        wait_for(some_wait)
 
 
 @pytest.mark.django_db(transaction=True)

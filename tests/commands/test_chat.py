@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from uuid import uuid4
 
 import pexpect
@@ -25,6 +24,7 @@ from tests.factories import (
     make_user,
 )
 from tests.launch.test_launch import ROOT
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,10 +102,7 @@ def said(child, question):
 def wait_for_keys(child):
     """Until it sleeps: between the prompt and that, Python itself may lose a Ctrl-C."""
     process = psutil.Process(child.pid)
-    deadline = time.monotonic() + 20
-    while process.status() != psutil.STATUS_SLEEPING:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: process.status() == psutil.STATUS_SLEEPING)
 
 
 def ended(child):

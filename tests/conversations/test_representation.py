@@ -10,6 +10,7 @@ from conversations.models import Conversation, Feedback, Message
 from conversations.serializers import (
     ConversationSerializer,
     MessageSerializer,
+    SamplingSerializer,
     UsageSerializer,
 )
 from tests.factories import complete, make_conversation, make_document
@@ -80,6 +81,12 @@ def test_conversations(conversation, user):
 
     assert set(shown["document_ids"]) == {str(one.pk) for one in documents}
     assert (shown["sampling"]["temperature"], shown["sampling"]["seed"]) == (0.5, None)
+
+
+def test_options(conversation):
+    shown = shown_alike(SamplingSerializer(), conversation.sampling)
+
+    assert (shown["stop"], shown["top_p"]) == (["END"], None)
 
 
 def test_usage(conversation):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -21,6 +20,7 @@ from documents.models import Document
 from documents.tasks import defer_ingestion, requeue_stalled
 from tests.factories import TEXT, empty_queue, make_document, make_pending, make_user
 from tests.launch.test_launch import ROOT
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,13 +96,6 @@ def worker_process(tmp_path, script):
         process.wait()
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def status_of(document):
     document.refresh_from_db()
     return document.status
@@ -112,7 +105,7 @@ def test_a_document_whose_worker_is_killed_is_read_by_the_next(
     user_id, endless_worker, monkeypatch
 ):
     document = deferred(make_user(user_id))
-    wait_for(lambda: status_of(document) == "processing")
+    wait_for(lambda: status_of(document) == "processing", 60)
 
     endless_worker.kill()
     endless_worker.wait()
@@ -127,7 +120,7 @@ def test_a_document_whose_worker_is_killed_is_read_by_the_next(
 
 def test_a_worker_that_is_told_to_stop_gives_its_document_back(user_id, endless_worker):
     document = deferred(make_user(user_id))
-    wait_for(lambda: status_of(document) == "processing")
+    wait_for(lambda: status_of(document) == "processing", 60)
 
     endless_worker.send_signal(signal.SIGTERM)
     endless_worker.wait(30)

@@ -9,7 +9,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests import fake_groq
 from tests.fake_groq import FakeGroq
 from tests.launch.test_launch import free_port, served
 from tests.launch.test_survival import events, opened, settled, web_processes
+from tests.waiting import wait_for
 
 # The promise is ten seconds, on a machine with nothing else to do: tests run beside each other.
 WELL_AGAIN_SECONDS = 30
@@ -101,15 +102,6 @@ def _ready(product: Product) -> None:
             other.resume()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = WELL_AGAIN_SECONDS) -> float:
-    """How many seconds it took to come true."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"not within {seconds} s"
-        time.sleep(0.05)
-    return time.monotonic() - started
-
-
 def stream(product: Product, path: str, begun: list[str]) -> list[tuple[str, str, dict]]:
     """Its events; notes in `begun` that the model speaks."""
     asked, told = {"content": "Talk", "stream": True}, []
@@ -143,7 +135,9 @@ def streaming(product: Product, many: int) -> Iterator[tuple[list[str], list[Any
     try:
         with ThreadPoolExecutor(many) as threads:
             told = [threads.submit(stream, product, path, begun) for path in paths]
-            wait_for(lambda: len(begun) == many or any(one.done() for one in told))
+            wait_for(
+                lambda: len(begun) == many or any(one.done() for one in told), WELL_AGAIN_SECONDS
+            )
             assert len(begun) == many, [one.result() for one in told if one.done()]
             all_begun.set()
             yield paths, ended
@@ -218,7 +212,7 @@ def test_answers_wait_for_a_database_that_is_away_longer_than_they_take(product:
         try:
             server = psutil.Process(product.postgres)
             server.send_signal(signal.SIGQUIT)  # as `pg_ctl -m immediate` does
-            wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE)
+            wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE, WELL_AGAIN_SECONDS)
             with ThreadPoolExecutor(8) as threads:
                 answers = list(threads.map(look, range(8)))  # each waits for five seconds
             started = time.monotonic()
@@ -346,7 +340,9 @@ def test_a_question_outlives_a_model_that(product: Product, fault: str) -> None:
     assert {problem["status"] for problem in problems} <= statuses | {503}
     for path, problem in zip(paths, problems, strict=True):
         retry = f"{path}/{problem['answer_id']}/retry"
-        wait_for(lambda retry=retry: product.http.post(retry).status_code == 201)
+        wait_for(
+            lambda retry=retry: product.http.post(retry).status_code == 201, WELL_AGAIN_SECONDS
+        )
         rows = product.http.get(path).json()["results"]
         assert [row["status"] for row in rows] == ["completed"] * 4
 

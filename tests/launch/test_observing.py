@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,7 @@ from tests import fake_groq
 from tests.fake_groq import FakeGroq
 from tests.launch.test_launch import free_port, served
 from tests.launch.test_survival import web_processes
+from tests.waiting import wait_for
 
 TOKEN = "only-for-prometheus"
 SECRET = "quetzalcoatlus"
@@ -133,14 +134,6 @@ def product(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> I
         }
         with served(data_dir, ports[0], **variables) as (launcher, _):
             yield Product(data_dir, ports, launcher, groq)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def grown(product: Product, before: dict[tuple[str, ...], float], *key: str) -> float:

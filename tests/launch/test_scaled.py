@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from tests.fake_groq import FakeGroq
 from tests.launch.test_compose import COMPOSE
 from tests.launch.test_launch import free_port, served
 from tests.launch.test_survival import events, settled
+from tests.waiting import wait_for
 
 # Debian has it where only administrators look for programs.
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -90,7 +90,7 @@ def pooler(database: str) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=log, stderr=log, **account)
     address = f"postgresql://botgpt:{PASSWORD}@127.0.0.1:{port}/botgpt"
     try:
-        wait_for(lambda: process.poll() is not None or answers(address))
+        wait_for(lambda: process.poll() is not None or answers(address), 30)
         assert process.poll() is None, (folder / "pgbouncer.log").read_text()
         yield address
     finally:
@@ -140,13 +140,6 @@ def http(
             yield client
 
 
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
 def answers(address: str) -> bool:
     with suppress(psycopg.OperationalError), psycopg.connect(address, prepare_threshold=None):
         return True
@@ -160,7 +153,7 @@ def uploaded(http: httpx.Client, user: str, text: str) -> str:
     assert taken.status_code == 201, taken.text
     identity: str = taken.json()["id"]
     # Without the user, whose requests are counted.
-    wait_for(lambda: http.get(f"/documents/{identity}").json()["status"] == "ready")
+    wait_for(lambda: http.get(f"/documents/{identity}").json()["status"] == "ready", 30)
     return identity
 
 

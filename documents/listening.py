@@ -1,23 +1,53 @@
 """How workers reach the queue: they listen for new jobs, which no pooler lets through."""
 
+import time
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from procrastinate import App
 from procrastinate.connector import BaseAsyncConnector
 from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
+
+WAIT_SECONDS = 30
 
 
 class QueueConnector(DjangoConnector):
     """Jobs are deferred by Django's connection, within its transaction, and done by another."""
 
     def get_worker_connector(self) -> BaseAsyncConnector:
-        """Straight to the database, where DATABASE_URL leads to a pooler."""
-        if not settings.DATABASE_DIRECT_URL:
-            return super().get_worker_connector()
-        address: dict[str, Any] = {"conninfo": settings.DATABASE_DIRECT_URL}
-        return PsycopgConnector(**address, kwargs={"client_encoding": "UTF8"})
+        """Its pool is as patient as Django's: a worker without its database ends, to begin anew."""
+        conninfo, options = address()
+        pool = settings.DATABASES["default"]["OPTIONS"]["pool"]
+        patience = {name: pool[name] for name in ("timeout", "reconnect_timeout")}
+        return PsycopgConnector(conninfo=conninfo, kwargs=options, **patience)
+
+
+def address() -> tuple[str, dict[str, Any]]:
+    """What psycopg connects with: straight to the database, where DATABASE_URL is a pooler's."""
+    if settings.DATABASE_DIRECT_URL:
+        return settings.DATABASE_DIRECT_URL, {"client_encoding": "UTF8"}
+    return "", connector_params()
+
+
+def wait_for_database() -> None:
+    """For half a minute; raises psycopg.OperationalError when it has not answered by then.
+
+    A pool that is opened without its database waits ever longer between attempts, or gives up.
+    """
+    conninfo, options = address()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            psycopg.connect(conninfo, **options).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def connect(app: App) -> None:

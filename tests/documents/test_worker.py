@@ -9,17 +9,17 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.conninfo import make_conninfo
 
-from documents import ingestion, tasks
+from documents import ingestion, listening, tasks
 from documents.models import Document
 from documents.tasks import defer_ingestion, requeue_stalled
 from tests.factories import TEXT, empty_queue, make_document, make_pending, make_user
-from tests.launch.test_launch import ROOT
+from tests.launch.test_launch import ROOT, free_port
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -193,6 +193,14 @@ def test_a_worker_whose_clock_is_put_back_begins_anew(tmp_path):
     with worker_process(tmp_path, CLOCK_PUT_BACK) as process:
         # Else its periodic jobs would wait for an hour; whoever runs it starts it again.
         assert process.wait(60) == 0
+
+
+def test_a_worker_that_no_database_answers_says_so(settings, monkeypatch):
+    settings.DATABASE_DIRECT_URL = f"postgresql://127.0.0.1:{free_port()}/nobody"
+    monkeypatch.setattr(listening, "WAIT_SECONDS", 0)
+
+    with pytest.raises(CommandError, match=r"database does not answer.*refused"):
+        run_worker()
 
 
 def test_the_watch_over_dead_workers_does_not_wait_behind_documents():

@@ -28,8 +28,7 @@ from tests.launch.test_launch import free_port, served
 from tests.launch.test_survival import events, opened, settled, web_processes
 from tests.waiting import wait_for
 
-# The promise is ten seconds, on a machine with nothing else to do: tests run beside each other.
-WELL_AGAIN_SECONDS = 30
+WELL_AGAIN_SECONDS = 10
 WORDS = "".join(f"word{number} " for number in range(30)).strip()
 
 
@@ -135,9 +134,7 @@ def streaming(product: Product, many: int) -> Iterator[tuple[list[str], list[Any
     try:
         with ThreadPoolExecutor(many) as threads:
             told = [threads.submit(stream, product, path, begun) for path in paths]
-            wait_for(
-                lambda: len(begun) == many or any(one.done() for one in told), WELL_AGAIN_SECONDS
-            )
+            wait_for(lambda: len(begun) == many or any(one.done() for one in told), 30)
             assert len(begun) == many, [one.result() for one in told if one.done()]
             all_begun.set()
             yield paths, ended
@@ -167,6 +164,19 @@ def calling(product: Product) -> Iterator[list[httpx.Response]]:
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def database_away(product: Product) -> Iterator[None]:
+    """The database is down, and who would start it again is held."""
+    product.launcher.send_signal(signal.SIGSTOP)
+    try:
+        server = psutil.Process(product.postgres)
+        server.send_signal(signal.SIGQUIT)  # as `pg_ctl -m immediate` does
+        wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE)
+        yield
+    finally:
+        product.launcher.send_signal(signal.SIGCONT)
 
 
 def assert_whole(product: Product, paths: list[str], told: list[Any]) -> None:
@@ -208,24 +218,32 @@ def test_answers_wait_for_a_database_that_is_away_longer_than_they_take(product:
         return product.http.get(f"/documents?user_id={uuid4()}")
 
     with streaming(product, 10) as (paths, told):
-        product.launcher.send_signal(signal.SIGSTOP)  # who would start it again
-        try:
-            server = psutil.Process(product.postgres)
-            server.send_signal(signal.SIGQUIT)  # as `pg_ctl -m immediate` does
-            wait_for(lambda: server.status() == psutil.STATUS_ZOMBIE, WELL_AGAIN_SECONDS)
+        with database_away(product):
             with ThreadPoolExecutor(8) as threads:
                 answers = list(threads.map(look, range(8)))  # each waits for five seconds
             started = time.monotonic()
             soon = [look(0) for _ in range(3)]
             took = time.monotonic() - started
-        finally:
-            product.launcher.send_signal(signal.SIGCONT)
         product.well_again()
 
     assert {one.status_code for one in answers + soon} == {503}
     assert_told_well(answers + soon)
     assert took < 4
     assert_whole(product, paths, told)
+
+
+def test_documents_are_read_soon_after_the_database_was_away_twice(product: Product) -> None:
+    """A worker that begins anew may do so while the database is away."""
+    with database_away(product):
+        time.sleep(1)
+    time.sleep(2)
+    with database_away(product):
+        time.sleep(4)
+    product.well_again()
+    document = product.upload(str(uuid4()), "What came afterwards.").raise_for_status().json()
+
+    address = f"/documents/{document['id']}"
+    wait_for(lambda: product.http.get(address).json()["status"] == "ready", WELL_AGAIN_SECONDS)
 
 
 def test_a_document_whose_worker_is_killed_is_read_by_the_next_one(product: Product) -> None:
@@ -241,7 +259,7 @@ def test_a_document_whose_worker_is_killed_is_read_by_the_next_one(product: Prod
         job = f"WHERE args->>'document_id' = '{document['id']}'"
         return product.sql(f"SELECT attempts FROM procrastinate_jobs {job}") in ([], [(1,)])
 
-    wait_for(lambda: status() == "processing", WELL_AGAIN_SECONDS)
+    wait_for(lambda: status() == "processing")
     product.worker.kill()
     # How long reading takes is another matter.
     wait_for(taken_up_again, WELL_AGAIN_SECONDS)

@@ -1,6 +1,7 @@
 """All addresses of the product."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import (
@@ -17,6 +18,8 @@ READ_ONLY = {"http_method_names": ["get", "head"]}
 
 urlpatterns = [
     path("", page.chat, name="chat"),
+    # Browsers ask for it wherever a page names none, as the admin's do.
+    path("favicon.ico", RedirectView.as_view(url=static("page/icon.svg"), **READ_ONLY)),
     path("api/v1/", include("documents.urls")),
     path("api/v1/", include("conversations.urls")),
     path("api/v1/", include("botgpt.accounts.urls")),

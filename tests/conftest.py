@@ -81,6 +81,8 @@ def _settings(settings, tmp_path):
     settings.OPEN_ACCESS = True
     # The real one takes a third of a second on purpose, each time that an administrator is made.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Looking for all static files takes longer than most tests do, and each client does it anew.
+    settings.SERVESTATIC_USE_FINDERS = settings.SERVESTATIC_USE_STATIC_ROOT = False
     settings.GROQ_API_KEY = ""
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.DOCUMENT_WAIT_SECONDS = 0

@@ -34,6 +34,13 @@ def test_docs_need_no_key(client, path):
     assert client.get(path).status_code == 200
 
 
+def test_browsers_find_an_icon_for_pages_that_name_none(client, settings):
+    settings.SERVESTATIC_USE_FINDERS = True
+    response = client.get("/favicon.ico", follow=True)
+
+    assert (response.status_code, response["Content-Type"]) == (200, "image/svg+xml")
+
+
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "DELETE"])
 def test_docs_can_only_be_read(api, path, method):

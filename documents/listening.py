@@ -1,17 +1,22 @@
 """How workers reach the queue: they listen for new jobs, which no pooler lets through."""
 
+import logging
 import time
 from typing import Any
 
 import psycopg
 from django.conf import settings
+from django.db import OperationalError, connection
 from procrastinate import App
 from procrastinate.connector import BaseAsyncConnector
 from procrastinate.contrib.django.django_connector import DjangoConnector
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
 
+logger = logging.getLogger(__name__)
+
 WAIT_SECONDS = 30
+PAUSE_SECONDS = 1
 
 
 class QueueConnector(DjangoConnector):
@@ -33,7 +38,7 @@ def address() -> tuple[str, dict[str, Any]]:
 
 
 def wait_for_database() -> None:
-    """For half a minute; raises psycopg.OperationalError when it has not answered by then.
+    """For half a minute; raises OperationalError when it has not answered by then.
 
     A pool that is opened without its database waits ever longer between attempts, or gives up.
     """
@@ -41,11 +46,13 @@ def wait_for_database() -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            psycopg.connect(conninfo, **options).close()
-        except psycopg.OperationalError:
+            with connection.wrap_database_errors:
+                psycopg.connect(conninfo, **options).close()
+        except OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.5)
+            logger.warning("the database does not answer yet")
+            time.sleep(PAUSE_SECONDS)
         else:
             return
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.management import CommandError, call_command
-from django.db import connection
+from django.core.management import call_command
+from django.db import OperationalError, connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.conninfo import make_conninfo
@@ -199,7 +199,7 @@ def test_a_worker_that_no_database_answers_says_so(settings, monkeypatch):
     settings.DATABASE_DIRECT_URL = f"postgresql://127.0.0.1:{free_port()}/nobody"
     monkeypatch.setattr(listening, "WAIT_SECONDS", 0)
 
-    with pytest.raises(CommandError, match=r"database does not answer.*refused"):
+    with pytest.raises(OperationalError, match="refused"):
         run_worker()
 
 

@@ -5,9 +5,7 @@ from contextlib import nullcontext, redirect_stderr
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
 from procrastinate.contrib.django.management.commands import procrastinate
-from psycopg import OperationalError
 
 from botgpt.api import logs
 from documents import listening
@@ -20,15 +18,8 @@ class Command(procrastinate.Command):
         """As the queue's own."""
         is_worker = options.get("command") == "worker"
         if is_worker:
-            _wait_for_database()
+            listening.wait_for_database()
         is_log = settings.LOG_FORMAT == "json" and is_worker
         printed = logs.Lines(logging.getLogger("botgpt.worker"))
         with redirect_stderr(printed) if is_log else nullcontext():
             super().handle(*args, **options)
-
-
-def _wait_for_database() -> None:
-    try:
-        listening.wait_for_database()
-    except OperationalError as error:
-        raise CommandError(f"the database does not answer: {error}") from error

@@ -15,6 +15,7 @@ import pytest
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
 from tests.launch.test_launch import free_port, served
+from tests.waiting import wait_for
 
 LONG = "".join(f"word{number} " for number in range(400)).strip()
 
@@ -35,8 +36,8 @@ def http(product) -> Iterator[httpx.Client]:
         yield client
 
 
-def opened(http: httpx.Client) -> str:
-    body = {"user_id": str(uuid4()), "first_message": "Hello", "title": "T"}
+def opened(http: httpx.Client, user: str | None = None) -> str:
+    body = {"user_id": user or str(uuid4()), "first_message": "Hello", "title": "T"}
     identity: str = http.post("/conversations", json=body).raise_for_status().json()["id"]
     return f"/conversations/{identity}/messages"
 
@@ -146,6 +147,20 @@ def test_cancel_stops_the_model_at_once_and_keeps_what_was_said(product, http, a
     assert groq.server.hung_up.wait(10)
     assert http.post(f"{path}/{answer}/cancel").status_code == 409
     assert http.post(path, json={"content": "Next?"}).status_code == 201
+
+
+def test_forgetting_a_user_stops_the_model_and_leaves_nothing_of_the_answer(product, http) -> None:
+    groq, user = product[1], str(uuid4())
+    path = opened(http, user)
+    groq.server.hung_up.clear()
+    groq.script(fake_groq.answer(LONG, delay=0.05))
+    heard(product[0], path, 2)
+
+    assert http.delete(f"/users/{user}").status_code == 202
+
+    assert groq.server.hung_up.wait(10)
+    wait_for(lambda: http.get(path).status_code == 404)
+    assert http.get(f"/conversations?user_id={user}").json()["count"] == 0
 
 
 def test_streams_hold_neither_threads_nor_connections(product, http) -> None:

@@ -90,6 +90,7 @@ def test_a_connection_that_breaks_is_taken_up_again(browser, server, script, go_
 
 
 def test_a_question_that_could_not_be_sent_is_sent_once(page: Page, groq) -> None:
+    page.wait_for_load_state("networkidle")  # or the page's own start would fail as well
     page.context.set_offline(True)
     ask(page, "Are you there?")
     expect(page.get_by_role("alert").filter(has_text="Try again once")).to_be_visible()

@@ -25,7 +25,7 @@ from django.utils.http import parse_header_parameters  # noqa: E402
 
 from botgpt import observing  # noqa: E402
 from botgpt.api.bodies import bounded  # noqa: E402
-from conversations import live  # noqa: E402
+from conversations import live, provider  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
 
@@ -53,10 +53,9 @@ logger = logging.getLogger("botgpt.web")
 observing.begin()
 
 # A turn makes tens of thousands of objects, nearly all of which end with it. Python's default looks
-# for dead cycles after every 700, and each tenth time among all that the program has ever loaded.
+# for dead cycles after every 700, and each tenth time among all that the program has ever loaded,
+# which is put out of its sight once all is there.
 OBJECTS_BETWEEN_SEARCHES = 50_000
-gc.collect()
-gc.freeze()
 gc.set_threshold(OBJECTS_BETWEEN_SEARCHES, 20, 20)
 
 # Both would give each request a thread that it keeps to its end. Connections go back to their pool
@@ -95,5 +94,8 @@ async def _begin() -> None:
         await in_database(Message.objects.interrupt_orphans)
     except DatabaseError:
         logger.warning("the database does not answer yet", exc_info=True)
-    # Reading the encoding takes half a second, which the first question would wait for.
+    # Together they take most of a second, which the first question would wait for.
+    await asyncio.to_thread(provider.answering)
     await asyncio.to_thread(tokens.estimate, "", catalogue.find(settings.GROQ_MODEL))
+    gc.collect()
+    gc.freeze()

@@ -1,24 +1,31 @@
-"""The models' provider, as it is configured."""
+"""The models' provider, as it is configured.
+
+The SDK is loaded where there is a key for it: that takes a quarter of a second, which commands and
+servers without one can do without.
+"""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from llm.breaker import Patience
-from llm.client import GroqClient
+
+if TYPE_CHECKING:
+    from llm.client import GroqClient
 
 
-def answering() -> GroqClient | None:
+def answering() -> "GroqClient | None":
     """The client that answers; None where there is no key."""
     return _groq(settings.GROQ_TIMEOUT_SECONDS, settings.GROQ_MAX_RETRIES)
 
 
-def rewriting() -> GroqClient | None:
+def rewriting() -> "GroqClient | None":
     """The client that writes searches: soon or not at all; None where there is no key."""
     return _groq(settings.GROQ_REWRITE_SECONDS, 0)
 
 
-def asked_once(seconds: int) -> GroqClient | None:
+def asked_once(seconds: int) -> "GroqClient | None":
     """A client that waits for so long and does not try again; None where there is no key."""
     return _groq(seconds, 0)
 
@@ -29,7 +36,7 @@ def out_of_service() -> dict[str, int]:
     return client.out_of_service() if client else {}
 
 
-def _groq(timeout: int, retries: int) -> GroqClient | None:
+def _groq(timeout: int, retries: int) -> "GroqClient | None":
     if not settings.GROQ_API_KEY:
         return None
     patience = Patience(settings.GROQ_FAILURES, settings.GROQ_PAUSE_SECONDS)
@@ -39,7 +46,9 @@ def _groq(timeout: int, retries: int) -> GroqClient | None:
 @lru_cache(maxsize=8)
 def _client(
     api_key: str, base_url: str | None, timeout: int, retries: int, patience: Patience
-) -> GroqClient:
+) -> "GroqClient":
+    from llm.client import GroqClient
+
     return GroqClient(
         api_key, base_url=base_url, timeout=timeout, max_retries=retries, patience=patience
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -14,11 +15,13 @@ from conversations import provider
 from conversations.models import Conversation, Message
 from documents import tracing
 from llm import catalogue, context, follow_up, prompts, tokens
-from llm.client import GroqClient
 from llm.errors import LLMError, UpstreamTimeout
 from llm.follow_up import Exchange
 from llm.messages import THINKING_LITTLE, Completion, Usage
 from llm.retrieval import Query
+
+if TYPE_CHECKING:
+    from llm.client import GroqClient
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ def by_terms(
     return Searches(follow_up.stated(query), (query,), Rewriting.TERMS, asked)
 
 
-async def _ask(client: GroqClient, question: str, before: Sequence[Exchange]) -> Completion:
+async def _ask(client: "GroqClient", question: str, before: Sequence[Exchange]) -> Completion:
     """Raises LLMError, UpstreamTimeout once the whole of it takes too long."""
     try:
         async with asyncio.timeout(settings.GROQ_REWRITE_SECONDS):

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, transaction
@@ -19,11 +19,13 @@ from conversations.models import Citation, Conversation, Message, Retrieval, Usa
 from conversations.rewriting import Asked, Searches
 from documents import tracing
 from llm import catalogue, context, extractive, prompts, tokens
-from llm.client import GroqClient
 from llm.errors import LLMError
 from llm.follow_up import Exchange
 from llm.messages import ChatMessage, Completion, Sampling, Usage, fingerprint
 from llm.passages import Passage
+
+if TYPE_CHECKING:
+    from llm.client import GroqClient
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Plan:
     """What will be asked of whom."""
 
-    responder: GroqClient | extractive.Fixed
+    responder: "GroqClient | extractive.Fixed"
     models: tuple[str, ...]
     messages: tuple[ChatMessage, ...]
     passages: tuple[Passage, ...]
@@ -44,7 +46,7 @@ class Plan:
     @property
     def asks_model(self) -> bool:
         """False where a fixed text answers."""
-        return isinstance(self.responder, GroqClient)
+        return not isinstance(self.responder, extractive.Fixed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +386,7 @@ class Turn:
             return prompts.GROUNDED_STRICT
         return prompts.GROUNDED_PREFER
 
-    def _responder(self, query: str) -> GroqClient | extractive.Fixed:
+    def _responder(self, query: str) -> "GroqClient | extractive.Fixed":
         """Who answers: the model, or a text that needs none."""
         client = provider.answering()
         strict = self.conversation.grounding == Conversation.Grounding.STRICT

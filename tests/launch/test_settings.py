@@ -115,6 +115,19 @@ def test_what_s3_needs_is_loaded_only_where_it_is_used(tmp_path, url, loaded):
     assert done.stdout.strip() == str(loaded), done.stderr
 
 
+@pytest.mark.parametrize(("key", "loaded"), [("", False), ("gsk_test", True)])
+def test_the_models_sdk_is_loaded_only_where_there_is_a_key(tmp_path, key, loaded):
+    show = (
+        "import sys, django; django.setup(); from botgpt import asgi; from conversations import "
+        "provider; provider.answering(); print('groq' in sys.modules)"
+    )
+    named = {"DJANGO_SETTINGS_MODULE": "botgpt.settings", "GROQ_API_KEY": key}
+
+    done = check(show, BOTGPT_DATA_DIR=str(tmp_path), **named)
+
+    assert done.stdout.strip() == str(loaded), done.stderr
+
+
 def test_the_embedded_databases_secret_is_made_once_and_private(tmp_path):
     assert check(BOTGPT_DATA_DIR=str(tmp_path)).returncode == 0
     first = (tmp_path / "secret-key").read_text()

@@ -38,7 +38,9 @@ class FileSerializer(serializers.Serializer[Any]):
     """An upload."""
 
     file = serializers.FileField(help_text="PDF or plain text.")
-    purpose = serializers.CharField(required=False, help_text="Any: it makes no difference.")
+    purpose = serializers.CharField(
+        required=False, allow_blank=True, help_text="Any: it makes no difference."
+    )
 
 
 class PageSerializer(OnceSerializer):

@@ -1,8 +1,11 @@
-"""The web worker: gunicorn's own for ASGI, with two things that it leaves to us; and its log."""
+"""The web worker: gunicorn's own for ASGI, with three things that it leaves to us; and its log."""
 
 import asyncio
+from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
+from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.glogging import Logger
 from gunicorn.workers.gasgi import ASGIWorker
 
@@ -17,6 +20,27 @@ class Log(Logger):  # type: ignore[misc]
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(chosen())
+
+
+def _refuse(
+    protocol: ASGIProtocol, status: int, message: str, extra_headers: Iterable[tuple[str, str]] = ()
+) -> None:
+    """Answers what is no request, or too long for one, by a problem detail as all else is."""
+    from botgpt.api import problems  # gunicorn loads its worker before the application
+
+    body = problems.problem(status, message, code="bad_request").content
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Content-Type: {problems.CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in extra_headers),
+        "Connection: close",
+    ]
+    protocol._safe_write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+
+# In plain text otherwise, which no setting changes.
+ASGIProtocol._send_error_response = _refuse
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]

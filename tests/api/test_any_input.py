@@ -78,8 +78,8 @@ def test_nor_does_any_input_in_a_long_run(product) -> None:
 # --- Bytes that no HTTP library sends ------------------------------------------------------------
 
 
-def statuses(product: tuple[str, str, Path], request: bytes) -> list[int]:
-    """Those of the answers to raw bytes; none where the server waits for more or hangs up."""
+def answer_to(product: tuple[str, str, Path], request: bytes) -> bytes:
+    """What comes back for raw bytes; nothing where the server waits for more or hangs up."""
     port = int(product[0].split(":")[2].split("/")[0])
     with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         answer = b""
@@ -87,7 +87,14 @@ def statuses(product: tuple[str, str, Path], request: bytes) -> list[int]:
             connection.sendall(request)
             while part := connection.recv(65_536):
                 answer += part
-    return [int(number) for number in re.findall(rb"HTTP/1\.1 (\d{3})", answer)]
+    return answer
+
+
+def statuses(product: tuple[str, str, Path], request: bytes) -> list[int]:
+    """Those of the answers to raw bytes."""
+    return [
+        int(number) for number in re.findall(rb"HTTP/1\.1 (\d{3})", answer_to(product, request))
+    ]
 
 
 def request(
@@ -112,6 +119,25 @@ def request(
 def test_lines_of_any_form_are_no_error_of_ours(product, line) -> None:
     assert all(status < 500 or status == 505 for status in statuses(product, request(line)))
     assert statuses(product, request(key=product[1])) == [200]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(b"GET /" + b"a" * 9_999 + b" HTTP/1.1"), 414),
+        (request(b"GET / HTTP/1.1", b"X-A: " + b"a" * 200_000), 431),
+        (request(b"GET / HTTP/1.1", b"no colon"), 400),
+        (request(b"GET / HTTP/1.1", b"Transfer-Encoding: nope"), 501),
+    ],
+    ids=["a long address", "a long header", "no header", "an unknown encoding"],
+)
+def test_what_the_server_itself_refuses_is_told_as_all_else(product, sent, status) -> None:
+    head, _, body = answer_to(product, sent).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Content-Length: %d\r\n" % len(body) in head
+    assert json.loads(body)["status"] == status
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,10 @@ class Product:
         file = {"file": ("a.txt", text.encode())}
         return self.http.post("/documents", files=file, data={"user_id": user})
 
+    def status(self, document: dict[str, Any]) -> str:
+        found: str = self.http.get(f"/documents/{document['id']}").json()["status"]
+        return found
+
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
@@ -242,8 +246,7 @@ def test_documents_are_read_soon_after_the_database_was_away_twice(product: Prod
     product.well_again()
     document = product.upload(str(uuid4()), "What came afterwards.").raise_for_status().json()
 
-    address = f"/documents/{document['id']}"
-    wait_for(lambda: product.http.get(address).json()["status"] == "ready", WELL_AGAIN_SECONDS)
+    wait_for(lambda: product.status(document) == "ready", WELL_AGAIN_SECONDS)
 
 
 def test_a_document_whose_worker_is_killed_is_read_by_the_next_one(product: Product) -> None:
@@ -251,19 +254,15 @@ def test_a_document_whose_worker_is_killed_is_read_by_the_next_one(product: Prod
     text = "\n\n".join(f"Paragraph {n} of a long report. " * 40 for n in range(1500))
     document = product.upload(user, text).raise_for_status().json()
 
-    def status() -> str:
-        found: str = product.http.get(f"/documents/{document['id']}").json()["status"]
-        return found
-
     def taken_up_again() -> bool:
         job = f"WHERE args->>'document_id' = '{document['id']}'"
         return product.sql(f"SELECT attempts FROM procrastinate_jobs {job}") in ([], [(1,)])
 
-    wait_for(lambda: status() == "processing")
+    wait_for(lambda: product.status(document) == "processing")
     product.worker.kill()
     # How long reading takes is another matter.
     wait_for(taken_up_again, WELL_AGAIN_SECONDS)
-    wait_for(lambda: status() == "ready", 90)
+    wait_for(lambda: product.status(document) == "ready", 90)
     assert product.http.get(f"/documents?user_id={user}").json()["count"] == 1
 
 
@@ -297,8 +296,7 @@ def test_an_upload_for_which_there_is_no_room_leaves_nothing_behind(product: Pro
     assert refused[0].headers["Retry-After"]
     assert there == before
     assert kept.status_code == 201
-    address = f"/documents/{kept.json()['id']}"
-    wait_for(lambda: product.http.get(address).json()["status"] == "ready", 60)
+    wait_for(lambda: product.status(kept.json()) == "ready", 60)
 
 
 FULL = """
@@ -400,5 +398,4 @@ def test_told_to_stop_while_all_of_it_breaks_it_comes_back_with_nothing_lost(
             last = settled(product.http, path, rows[-1]["id"], WELL_AGAIN_SECONDS)
             assert last["status"] in {"completed", "interrupted"}
             assert WORDS.startswith(last["content"])
-        address = f"/documents/{document['id']}"
-        wait_for(lambda: product.http.get(address).json()["status"] == "ready", 60)
+        wait_for(lambda: product.status(document) == "ready", 60)

@@ -102,26 +102,24 @@ def test_access_is_open_only_while_debugging(tmp_path, debug, is_open):
     assert done.stdout.strip() == str(is_open)
 
 
-@pytest.mark.parametrize(("url", "loaded"), [("", False), ("s3://bucket", True)])
-def test_what_s3_needs_is_loaded_only_where_it_is_used(tmp_path, url, loaded):
-    show = (
-        "import sys, django; django.setup(); from django.core.files.storage import default_storage;"
-        "default_storage.exists; print('boto3' in sys.modules)"
-    )
-    named = {"DJANGO_SETTINGS_MODULE": "botgpt.settings", "STORAGE_URL": url}
-
-    done = check(show, BOTGPT_DATA_DIR=str(tmp_path), **named)
-
-    assert done.stdout.strip() == str(loaded), done.stderr
+STORAGE = "from django.core.files.storage import default_storage; default_storage.exists"
+ANSWERING = "from botgpt import asgi; from conversations import provider; provider.answering()"
 
 
-@pytest.mark.parametrize(("key", "loaded"), [("", False), ("gsk_test", True)])
-def test_the_models_sdk_is_loaded_only_where_there_is_a_key(tmp_path, key, loaded):
-    show = (
-        "import sys, django; django.setup(); from botgpt import asgi; from conversations import "
-        "provider; provider.answering(); print('groq' in sys.modules)"
-    )
-    named = {"DJANGO_SETTINGS_MODULE": "botgpt.settings", "GROQ_API_KEY": key}
+@pytest.mark.parametrize(
+    ("use", "package", "setting", "loaded"),
+    [
+        (STORAGE, "boto3", {"STORAGE_URL": ""}, False),
+        (STORAGE, "boto3", {"STORAGE_URL": "s3://bucket"}, True),
+        (ANSWERING, "groq", {"GROQ_API_KEY": ""}, False),
+        (ANSWERING, "groq", {"GROQ_API_KEY": "gsk_test"}, True),
+    ],
+)
+def test_what_takes_long_to_load_is_loaded_only_where_it_is_used(
+    tmp_path, use, package, setting, loaded
+):
+    show = f"import sys, django; django.setup(); {use}; print({package!r} in sys.modules)"
+    named = {"DJANGO_SETTINGS_MODULE": "botgpt.settings", **setting}
 
     done = check(show, BOTGPT_DATA_DIR=str(tmp_path), **named)
 

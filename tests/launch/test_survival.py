@@ -79,13 +79,11 @@ def rest(http: httpx.Client, path: str, answer: str, last: str) -> tuple[str, st
 
 
 def settled(http: httpx.Client, path: str, answer: str, seconds: float = 30) -> dict:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    def ended() -> dict | None:
         message: dict = http.get(f"{path}/{answer}").json()
-        if message["status"] != "pending":
-            return message
-        time.sleep(0.1)
-    raise AssertionError(f"still pending after {seconds} s")
+        return message if message["status"] != "pending" else None
+
+    return wait_for(ended, seconds)
 
 
 def web_processes(launcher) -> list[psutil.Process]:

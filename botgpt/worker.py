@@ -1,6 +1,7 @@
-"""The web worker: gunicorn's own for ASGI, with three things that it leaves to us; and its log."""
+"""The web worker: gunicorn's own for ASGI, with four things that it leaves to us; and its log."""
 
 import asyncio
+import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -43,10 +44,26 @@ def _refuse(
 ASGIProtocol._send_error_response = _refuse
 
 
+# uvloop takes one connection from each listening socket in a turn of its loop. A turn is long where
+# many answers are under way, and whoever waits to be taken waits unseen.
+TAKEN_AT_ONCE = 4
+
+
 class Worker(ASGIWorker):  # type: ignore[misc]
     """Takes all that knock at once; told to stop, it gives its answers most of the grace."""
 
     listening = False
+    sockets: list[Any]
+
+    def run(self) -> None:
+        """Listens to each socket several times."""
+        self.sockets = [one for socket in self.sockets for one in self._again(socket)]
+        super().run()
+
+    def _again(self, socket: Any) -> list[Any]:
+        """The socket and copies of it, each with a number of its own at the system."""
+        copies = [os.dup(socket.fileno()) for _ in range(TAKEN_AT_ONCE - 1)]
+        return [socket, *(type(socket)(socket.cfg_addr, self.cfg, self.log, fd) for fd in copies)]
 
     def notify(self) -> None:
         """gunicorn's sign of life, the first right after the event loop has begun to listen.

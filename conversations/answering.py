@@ -81,7 +81,8 @@ class Answering(Scoped, AsyncAPIView):
         deadline = time.monotonic() + settings.DOCUMENT_WAIT_SECONDS
         while True:
             try:
-                return await super().handle()
+                with live.answers().beginning():
+                    return await super().handle()
             except DocumentsNotReady as error:
                 if not error.may_pass or time.monotonic() >= deadline:
                     raise

@@ -3,13 +3,16 @@
 The model's words are read joined: the first at once, later ones after pauses that grow with the
 number of answers, because reading and sending cost more than waiting. Every so often the words of
 all answers together are saved in one statement, which brings back the wish to stop any of them.
+
+Where questions come faster than they are begun, answers under way let them go first for a while:
+who has no word yet waits the hardest.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from contextvars import Context, copy_context
 from enum import Enum
 from functools import cache, partial
@@ -37,6 +40,12 @@ logger = logging.getLogger(__name__)
 PAUSE_AN_ANSWER = 0.002
 SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
+# And this for each question that is not begun yet.
+PAUSE_A_QUESTION = 0.02
+# From so many of them on an answer's end waits for them, for so many seconds at most.
+MANY_QUESTIONS = 4
+LONGEST_COURTESY = 1.5
+COURTESY_STEP = 0.1
 # How much of an answer a process that dies may take with it; as much as it says at once, if more.
 SAVE_SECONDS = 0.25
 SIGN_OF_LIFE_SECONDS = 2.0
@@ -132,6 +141,7 @@ class LiveAnswer:
                 raise asyncio.CancelledError
             plan, completion = await self._ask()
             self._saving = True
+            await self.everyone.let_questions_first()
             with tracing.span("save"):
                 await self._save(partial(self.turn.save, plan, completion, self.said))
         except asyncio.CancelledError:
@@ -232,6 +242,7 @@ class LiveAnswers:
         self._answers: dict[UUID, LiveAnswer] = {}
         self._saves: asyncio.Task[None] | None = None
         self._saved = asyncio.Event()
+        self._questions = 0
 
     def start(self, turn: Turn) -> LiveAnswer:
         """Begins to answer."""
@@ -249,10 +260,25 @@ class LiveAnswers:
         """It has ended."""
         self._answers.pop(answer.turn.answer.pk, None)
 
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """While a question is admitted and saved: answers under way let it go first."""
+        self._questions += 1
+        try:
+            yield
+        finally:
+            self._questions -= 1
+
+    async def let_questions_first(self) -> None:
+        """Returns when few wait to be begun, or after a while."""
+        until = time.monotonic() + LONGEST_COURTESY
+        while self._questions >= MANY_QUESTIONS and time.monotonic() < until:
+            await asyncio.sleep(COURTESY_STEP)
+
     @property
     def pause(self) -> float:
         """For how many seconds each answer lets its model's words come together."""
-        wanted = PAUSE_AN_ANSWER * len(self._answers)
+        wanted = PAUSE_AN_ANSWER * len(self._answers) + PAUSE_A_QUESTION * self._questions
         return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, wanted))
 
     async def finish(self, seconds: float) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from botgpt.worker import TAKEN_AT_ONCE
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
 from tests.launch.test_launch import free_port, served
@@ -89,6 +91,14 @@ def settled(http: httpx.Client, path: str, answer: str, seconds: float = 30) -> 
 def web_processes(launcher) -> list[psutil.Process]:
     web = [one for one in psutil.Process(launcher.pid).children() if "gunicorn" in one.cmdline()]
     return web[0].children()
+
+
+def test_a_web_process_takes_several_connections_in_a_turn_of_its_loop(product) -> None:
+    for process in web_processes(product[2]):
+        opened = [one.readlink() for one in Path(f"/proc/{process.pid}/fd").iterdir()]
+        [(_, times)] = Counter(one for one in opened if "socket" in one.name).most_common(1)
+        # Its loop takes one connection each time that it listens to the same socket.
+        assert times == TAKEN_AT_ONCE > 1
 
 
 def test_an_answer_whose_client_leaves_is_finished(product, http) -> None:

@@ -1,0 +1,109 @@
+"""Where questions come faster than they are begun, answers under way let them go first."""
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
+
+from conversations import live
+from conversations.models import Conversation, Message
+from conversations.turn import Turn
+from conversations.views import ConversationList
+from tests import fake_groq
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def turn(user, groq):
+    groq.script(fake_groq.answer("It opens at nine."))
+    asked = {"user": user, "content": "When does it open?", "model": "llama-3.3-70b-versatile"}
+    return Turn(*Conversation.objects.open(documents=[], **asked))
+
+
+def waiting(questions: int) -> ExitStack:
+    """So many questions that are not begun yet, until it is left."""
+    stack = ExitStack()
+    for _ in range(questions):
+        stack.enter_context(live.answers().beginning())
+    return stack
+
+
+async def said(answer: live.LiveAnswer) -> None:
+    while answer.said != "It opens at nine.":
+        await answer.changed()
+
+
+def test_an_answers_end_waits_for_many_questions(turn):
+    async def answered() -> tuple[bool, bool]:
+        answer = live.answers().start(turn)
+        with waiting(live.MANY_QUESTIONS):
+            await asyncio.wait_for(said(answer), 10)
+            await asyncio.sleep(3 * live.COURTESY_STEP)
+            before = answer.ended
+        await asyncio.wait_for(answer.wait(), 10)
+        return before, answer.ended
+
+    assert async_to_sync(answered)() == (False, True)
+    assert Message.objects.get(role="assistant").status == "completed"
+
+
+def test_it_does_not_wait_for_ever(turn, monkeypatch):
+    monkeypatch.setattr(live, "LONGEST_COURTESY", 2 * live.COURTESY_STEP)
+
+    async def answered() -> None:
+        with waiting(live.MANY_QUESTIONS):
+            await asyncio.wait_for(live.answers().start(turn).wait(), 10)
+
+    async_to_sync(answered)()
+
+    assert Message.objects.get(role="assistant").status == "completed"
+
+
+def test_it_does_not_wait_for_a_few(turn, monkeypatch):
+    monkeypatch.setattr(live, "LONGEST_COURTESY", 60)
+
+    async def answered() -> None:
+        with waiting(live.MANY_QUESTIONS - 1):
+            await asyncio.wait_for(live.answers().start(turn).wait(), 10)
+
+    async_to_sync(answered)()
+
+    assert Message.objects.get(role="assistant").status == "completed"
+
+
+def test_pauses_between_words_grow_with_the_questions_that_wait():
+    async def pauses() -> list[float]:
+        found = []
+        for questions in (0, 5, 10, 1000):
+            with waiting(questions):
+                found.append(live.answers().pause)
+        return found
+
+    none, five, ten, thousand = async_to_sync(pauses)()
+
+    assert none == live.SHORTEST_PAUSE < five < ten < thousand == live.LONGEST_PAUSE
+
+
+@pytest.mark.parametrize(("question", "status"), [("When does it open?", 201), ("", 400)])
+def test_a_question_waits_until_it_is_saved_or_refused(user, groq, monkeypatch, question, status):
+    post, seen = ConversationList.post, []
+
+    async def asked() -> tuple[int, int]:
+        everyone = live.answers()
+
+        def look(view, request):
+            seen.append(everyone._questions)
+            return post(view, request)
+
+        monkeypatch.setattr(ConversationList, "post", look)
+        body = {"user_id": str(user.pk), "first_message": question}
+        response = await AsyncClient().post(
+            "/api/v1/conversations", body, content_type="application/json"
+        )
+        return response.status_code, everyone._questions
+
+    assert async_to_sync(asked)() == (status, 0)
+    assert seen == [1]

@@ -185,7 +185,8 @@ class LiveAnswer:
                 return part
             self.turn.speaker = part.model
             self._say(self.turn.marks.feed(part.text))
-            if not part.is_last:
+            # A piece may hold nothing to tell yet: the beginning of a citation's mark.
+            if self.said and not part.is_last:
                 await asyncio.sleep(self.everyone.pause)
         raise AssertionError("a stream that ends without its completion raises")
 

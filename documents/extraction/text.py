@@ -61,9 +61,12 @@ def _replace_odd(text: str) -> str:
     text = _ODD.sub(_replacement, text)
     text = _DECOMPOSED.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
     text = _SOFT_HYPHEN.sub("", text)
+    return _HYPHEN_AT_LINE_END.sub(_MARK, _without_trailing_spaces(text))
+
+
+def _without_trailing_spaces(text: str) -> str:
     # Not a pattern: one for "spaces before a line end" is quadratic in a long run of spaces.
-    text = "\n".join(line.rstrip() for line in text.split("\n"))
-    return _HYPHEN_AT_LINE_END.sub(_MARK, text)
+    return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -92,7 +95,7 @@ def _join_broken_words(page: str, known: set[str]) -> str:
     pieces = parts[:1]
     for before, after in pairwise(parts):
         pieces += (_joint(before, after, known), after)
-    return "".join(pieces)
+    return _without_trailing_spaces("".join(pieces))  # a mark may have stood behind some
 
 
 def _joint(before: str, after: str, known: set[str]) -> str:

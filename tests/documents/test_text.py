@@ -57,6 +57,7 @@ def test_a_word_broken_at_a_line_end_is_joined(broken: str) -> None:
         ("2018-\n2019", "2018-\n2019"),
         ("a list:\n-\nitem", "a list:\n-\nitem"),
         ("math \x02 alone", "math  alone"),
+        ("a dash \x02\nbelow \x02", "a dash\nbelow"),
     ],
 )
 def test_a_hyphen_of_the_word_itself_stays(raw: str, cleaned: str) -> None:

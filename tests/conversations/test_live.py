@@ -1,4 +1,4 @@
-"""Where questions come faster than they are begun, answers under way let them go first."""
+"""Answers under way: when their words pause, and that they let questions go first."""
 
 import asyncio
 from contextlib import ExitStack
@@ -12,6 +12,7 @@ from conversations.models import Conversation, Message
 from conversations.turn import Turn
 from conversations.views import ConversationList
 from tests import fake_groq
+from tests.factories import make_document
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +108,24 @@ def test_a_question_waits_until_it_is_saved_or_refused(user, groq, monkeypatch, 
 
     assert async_to_sync(asked)() == (status, 0)
     assert seen == [1]
+
+
+def test_words_are_told_as_soon_as_it_is_clear_that_no_citation_begins(user, groq, monkeypatch):
+    """The first piece may be "[" alone; a pause after it would be silence."""
+    monkeypatch.setattr(live, "SHORTEST_PAUSE", 60)
+    monkeypatch.setattr(live, "LONGEST_PAUSE", 60)
+    groq.script(fake_groq.answer("[ not a citation", delay=0.05))
+    asked = {"user": user, "content": "When does it open?", "model": "llama-3.3-70b-versatile"}
+    turn = Turn(
+        *Conversation.objects.open(documents=[make_document(user)], mode="grounded_rag", **asked)
+    )
+
+    async def heard() -> str:
+        answer = live.answers().start(turn)
+        await asyncio.wait_for(answer.first_words(), 10)
+        words = answer.said
+        answer.stop(live.Stop.CANCELLED)
+        await asyncio.wait([answer.task], timeout=10)
+        return words
+
+    assert async_to_sync(heard)().startswith("[")

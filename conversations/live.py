@@ -4,8 +4,8 @@ The model's words are read joined: the first at once, later ones after pauses th
 number of answers, because reading and sending cost more than waiting. Every so often the words of
 all answers together are saved in one statement, which brings back the wish to stop any of them.
 
-Where questions come faster than they are begun, answers under way let them go first for a while:
-who has no word yet waits the hardest.
+Where questions come faster than they are begun, answers whose words are heard let them go first for
+a while: who has no word yet waits the hardest.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 # And this for each question that is not begun yet.
 PAUSE_A_QUESTION = 0.02
-# From so many of them on an answer's end waits for them, for so many seconds at most.
+# From so many of them on the end of a streamed answer waits for them, so many seconds at most.
 MANY_QUESTIONS = 4
 LONGEST_COURTESY = 1.5
 COURTESY_STEP = 0.1
@@ -141,7 +141,8 @@ class LiveAnswer:
                 raise asyncio.CancelledError
             plan, completion = await self._ask()
             self._saving = True
-            await self.everyone.let_questions_first()
+            if self.listeners:  # who waits for the whole answer has no word yet either
+                await self.everyone.let_questions_first()
             with tracing.span("save"):
                 await self._save(partial(self.turn.save, plan, completion, self.said))
         except asyncio.CancelledError:

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
-from conversations import live
+from conversations import live, streaming
 from conversations.models import Conversation, Message
 from conversations.turn import Turn
 from conversations.views import ConversationList
@@ -32,43 +32,47 @@ def waiting(questions: int) -> ExitStack:
     return stack
 
 
+async def heard(answer: live.LiveAnswer) -> None:
+    """Follows the answer as a client of a stream does."""
+    async for _ in streaming.event_stream(answer, opened=True)._iterator:
+        pass
+
+
 async def said(answer: live.LiveAnswer) -> None:
     while answer.said != "It opens at nine.":
         await answer.changed()
 
 
-def test_an_answers_end_waits_for_many_questions(turn):
+def test_a_streamed_answers_end_waits_for_many_questions(turn):
     async def answered() -> tuple[bool, bool]:
         answer = live.answers().start(turn)
+        listening = asyncio.create_task(heard(answer))
         with waiting(live.MANY_QUESTIONS):
             await asyncio.wait_for(said(answer), 10)
             await asyncio.sleep(3 * live.COURTESY_STEP)
             before = answer.ended
-        await asyncio.wait_for(answer.wait(), 10)
+        await asyncio.wait_for(listening, 10)
         return before, answer.ended
 
     assert async_to_sync(answered)() == (False, True)
     assert Message.objects.get(role="assistant").status == "completed"
 
 
-def test_it_does_not_wait_for_ever(turn, monkeypatch):
-    monkeypatch.setattr(live, "LONGEST_COURTESY", 2 * live.COURTESY_STEP)
+@pytest.mark.parametrize(
+    ("streamed", "questions", "longest"),
+    [
+        pytest.param(True, live.MANY_QUESTIONS, 0.2, id="for ever"),
+        pytest.param(True, live.MANY_QUESTIONS - 1, 60, id="for a few"),
+        pytest.param(False, live.MANY_QUESTIONS, 60, id="where its client waits for the whole"),
+    ],
+)
+def test_it_does_not_wait(turn, monkeypatch, streamed, questions, longest):
+    monkeypatch.setattr(live, "LONGEST_COURTESY", longest)
 
     async def answered() -> None:
-        with waiting(live.MANY_QUESTIONS):
-            await asyncio.wait_for(live.answers().start(turn).wait(), 10)
-
-    async_to_sync(answered)()
-
-    assert Message.objects.get(role="assistant").status == "completed"
-
-
-def test_it_does_not_wait_for_a_few(turn, monkeypatch):
-    monkeypatch.setattr(live, "LONGEST_COURTESY", 60)
-
-    async def answered() -> None:
-        with waiting(live.MANY_QUESTIONS - 1):
-            await asyncio.wait_for(live.answers().start(turn).wait(), 10)
+        answer = live.answers().start(turn)
+        with waiting(questions):
+            await asyncio.wait_for(heard(answer) if streamed else answer.wait(), 10)
 
     async_to_sync(answered)()
 

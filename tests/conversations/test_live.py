@@ -8,20 +8,24 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from conversations import live, streaming
-from conversations.models import Conversation, Message
+from conversations.models import Message
 from conversations.turn import Turn
 from conversations.views import ConversationList
 from tests import fake_groq
-from tests.factories import make_document
+from tests.factories import make_conversation, make_document
 
 pytestmark = pytest.mark.django_db
+
+
+def asked(user, **fields) -> Turn:
+    conversation = make_conversation(user, **fields)
+    return Turn(conversation, *conversation.ask("When does it open?"))
 
 
 @pytest.fixture
 def turn(user, groq):
     groq.script(fake_groq.answer("It opens at nine."))
-    asked = {"user": user, "content": "When does it open?", "model": "llama-3.3-70b-versatile"}
-    return Turn(*Conversation.objects.open(documents=[], **asked))
+    return asked(user)
 
 
 def waiting(questions: int) -> ExitStack:
@@ -55,7 +59,7 @@ def test_a_streamed_answers_end_waits_for_many_questions(turn):
         return before, answer.ended
 
     assert async_to_sync(answered)() == (False, True)
-    assert Message.objects.get(role="assistant").status == "completed"
+    assert Message.objects.get(pk=turn.answer.pk).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_it_does_not_wait(turn, monkeypatch, streamed, questions, longest):
 
     async_to_sync(answered)()
 
-    assert Message.objects.get(role="assistant").status == "completed"
+    assert Message.objects.get(pk=turn.answer.pk).status == "completed"
 
 
 def test_pauses_between_words_grow_with_the_questions_that_wait():
@@ -96,7 +100,7 @@ def test_pauses_between_words_grow_with_the_questions_that_wait():
 def test_a_question_waits_until_it_is_saved_or_refused(user, groq, monkeypatch, question, status):
     post, seen = ConversationList.post, []
 
-    async def asked() -> tuple[int, int]:
+    async def refused_or_saved() -> tuple[int, int]:
         everyone = live.answers()
 
         def look(view, request):
@@ -110,7 +114,7 @@ def test_a_question_waits_until_it_is_saved_or_refused(user, groq, monkeypatch, 
         )
         return response.status_code, everyone._questions
 
-    assert async_to_sync(asked)() == (status, 0)
+    assert async_to_sync(refused_or_saved)() == (status, 0)
     assert seen == [1]
 
 
@@ -119,12 +123,10 @@ def test_words_are_told_as_soon_as_it_is_clear_that_no_citation_begins(user, gro
     monkeypatch.setattr(live, "SHORTEST_PAUSE", 60)
     monkeypatch.setattr(live, "LONGEST_PAUSE", 60)
     groq.script(fake_groq.answer("[ not a citation", delay=0.05))
-    asked = {"user": user, "content": "When does it open?", "model": "llama-3.3-70b-versatile"}
-    turn = Turn(
-        *Conversation.objects.open(documents=[make_document(user)], mode="grounded_rag", **asked)
-    )
+    documents = [make_document(user)]
+    turn = asked(user, mode="grounded_rag", documents=documents, query_rewriting="off")
 
-    async def heard() -> str:
+    async def first_words() -> str:
         answer = live.answers().start(turn)
         await asyncio.wait_for(answer.first_words(), 10)
         words = answer.said
@@ -132,4 +134,4 @@ def test_words_are_told_as_soon_as_it_is_clear_that_no_citation_begins(user, gro
         await asyncio.wait([answer.task], timeout=10)
         return words
 
-    assert async_to_sync(heard)().startswith("[")
+    assert async_to_sync(first_words)().startswith("[")

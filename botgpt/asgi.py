@@ -24,7 +24,7 @@ from django.db import DatabaseError, close_old_connections, reset_queries  # noq
 from django.utils.http import parse_header_parameters  # noqa: E402
 
 from botgpt import observing  # noqa: E402
-from botgpt.api.bodies import bounded  # noqa: E402
+from botgpt.api.bodies import within_limits  # noqa: E402
 from conversations import live, provider  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
@@ -73,7 +73,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     """Requests, and the server's own start and end."""
     if scope["type"] != "lifespan":
         async with ThreadSensitiveContext(executor=next(THREADS)):
-            await served(scope, bounded(scope, receive), send)
+            await within_limits(served, scope, receive, send)
         return
     await receive()
     await _begin()

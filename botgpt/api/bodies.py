@@ -6,7 +6,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE. Both take a body that comes in chunks, of a length 
 empty: such a one is told its length once it is there.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,12 +22,18 @@ from botgpt.api.problems import exception_handler
 from conversations.openai.errors import exception_handler as openai_exception_handler
 from documents.exceptions import FileTooLarge
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Served = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 # What a form has beside its file: names, boundaries, other fields.
 FORM_BYTES = 64 * 1024
 # Under this name a request's scope has the refusal of its body.
 REFUSAL = "botgpt.refusal"
+# How long the rest of a refused body is waited for, in all and for its next piece: nginx's
+# lingering_time and lingering_timeout.
+REST_SECONDS = 30
+SILENT_SECONDS = 5
 
 
 class BodyTooLarge(APIException):
@@ -39,7 +46,7 @@ class BodyTooLarge(APIException):
 class Body:
     """A request's body as it comes from the server, which ends at once where it is over its limit.
 
-    The scope then has the refusal, and what the client still sends is let go.
+    The scope then has the refusal.
     """
 
     def __init__(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive):
@@ -53,7 +60,7 @@ class Body:
         with suppress(ValueError):
             self._hold_to_limit(int(self._told or 0))
 
-    async def receive(self) -> dict[str, Any]:
+    async def receive(self) -> Mapping[str, Any]:
         """The next message of the server."""
         if not self._has_ended and REFUSAL not in self._scope:
             message = await self._receive()
@@ -66,9 +73,25 @@ class Body:
         if not self._has_ended:
             self._has_ended = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        while (message := await self._receive())["type"] != "http.disconnect":
-            pass
-        return message
+        if REFUSAL not in self._scope:
+            return await self._receive()
+        # Django listens for the client's leaving, and is cancelled where it was answered first. A
+        # server that waits for the body by `asyncio.wait_for` may miss that (Python below 3.12).
+        never: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        return await never
+
+    async def let_go(self) -> None:
+        """Takes what the client still sends of a refused body, and keeps nothing of it.
+
+        A connection that is closed while its client sends takes the answer from it.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + REST_SECONDS
+        more = REFUSAL in self._scope
+        with suppress(TimeoutError):
+            while more and loop.time() < end:
+                message = await asyncio.wait_for(self._receive(), SILENT_SECONDS)
+                more = message.get("more_body", False)
 
     def _end(self) -> None:
         self._has_ended = True
@@ -89,12 +112,16 @@ class Body:
         )
 
 
-def bounded(scope: dict[str, Any], receive: Receive) -> Receive:
-    """What receives the request with its body held to the limit."""
+async def within_limits(
+    served: Served, scope: dict[str, Any], receive: Receive, send: Send
+) -> None:
+    """Serves the request with its body held to the limit."""
     headers = dict(scope["headers"])
-    if b"content-length" in headers or b"transfer-encoding" in headers:
-        return Body(scope, headers, receive).receive
-    return receive
+    if b"content-length" not in headers and b"transfer-encoding" not in headers:
+        return await served(scope, receive, send)
+    body = Body(scope, headers, receive)
+    await served(scope, body.receive, send)
+    await body.let_go()
 
 
 def _refused(request: HttpRequest) -> HttpResponseBase | None:
@@ -111,7 +138,7 @@ def _refused(request: HttpRequest) -> HttpResponseBase | None:
 def body_limit_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Answers what `bounded` has refused, before anything else is done with it."""
+    """Answers what `within_limits` has refused, before anything else is done with it."""
     if iscoroutinefunction(get_response):
 
         async def middleware(request: HttpRequest) -> HttpResponseBase:

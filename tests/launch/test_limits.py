@@ -93,6 +93,25 @@ def test_a_length_that_is_too_great_is_refused_before_anything_is_sent(port):
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_refused_client_may_send_the_rest_and_goes_on_with_its_connection(http):
+    def slowly():
+        yield b" " * 1000
+        time.sleep(0.5)  # refused by now
+        yield b" " * (MB - 1000)
+
+    def own_end(response):
+        return response.extensions["network_stream"].get_extra_info("client_addr")
+
+    headers = JSON | {"Content-Length": str(MB)}
+    refused = http.post("/api/v1/conversations", content=slowly(), headers=headers)
+    assert_refused(refused, "body_too_large")
+    before = own_end(refused)
+
+    after = http.get("/api/v1/conversations")
+    assert after.status_code == 200
+    assert own_end(after) == before
+
+
 def test_chunks_without_an_end_are_cut_off(port):
     chunk = b"2000\r\n" + b" " * 0x2000 + b"\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

@@ -16,8 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import models
 from django.db.models.functions import Now
+
+from documents.prepared import prepared_cursor
 
 # At once a process takes at most one in so many of what is left, and of the limit.
 PART_OF_REST = 16
@@ -107,7 +109,7 @@ def _take(what: Rate.What, many: Mapping[UUID, int]) -> dict[UUID, tuple[int, fl
     """Counts so many for each holder: what is used by then, and the seconds left."""
     values = {"what": what.value, "span": what.span}
     values["many"] = json.dumps({str(holder): wanted for holder, wanted in many.items()})
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(TAKE, values)
         return {holder: (used, seconds) for holder, used, seconds in cursor.fetchall()}
 

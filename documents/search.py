@@ -1,17 +1,16 @@
 """Finds the passages of documents that match a question."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection
-from psycopg import Cursor
 
 from documents import metrics
 from documents.models import Chunk
+from documents.prepared import prepared_cursor
 from llm import retrieval, thesaurus
 from llm.passages import Passage
 from llm.ranking import Found, choose
@@ -70,27 +69,9 @@ def _as_passage(chunk: Chunk) -> Passage:
     )
 
 
-@contextmanager
-def search_cursor(documents: int) -> Iterator[retrieval.Cursor]:
-    """A cursor for searching so many documents; for few, each connection keeps the plan.
-
-    Django's own cursors put the values into the statement, so that each one is planned. So it is
-    behind a pooler too: not every one knows which connection has prepared what.
-    """
-    with connection.cursor() as cursor:
-        if documents > retrieval.FEW_DOCUMENTS or settings.DATABASE_DIRECT_URL:
-            yield cursor
-            return
-        session = cursor.connection
-        # Not for good: psycopg would then remember the last hundred statements of every cursor,
-        # and those that store a document hold all its text.
-        session.prepare_threshold = 0
-        try:
-            # Inside Django's wrapper, which logs and counts.
-            cursor.cursor = Cursor(session)
-            yield cursor
-        finally:
-            session.prepare_threshold = None
+def search_cursor(documents: int) -> AbstractContextManager[retrieval.Cursor]:
+    """A cursor for searching so many documents; for few, each connection keeps the plan."""
+    return connection.cursor() if documents > retrieval.FEW_DOCUMENTS else prepared_cursor()
 
 
 def explain(

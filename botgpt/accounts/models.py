@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 from botgpt.accounts.scopes import Scope, every_scope
 from conversations.models.insertion import insert_unless_there
 from conversations.models.usage import Limit, Spending, Unit
+from documents.prepared import prepared_cursor
 
 # What each secret begins with, so that it is known where it is found.
 KEY_PREFIX = "bot_"
@@ -35,7 +36,7 @@ class UserManager(DjangoUserManager["User"]):
 
         With what each call needs of a user; the rest is read when it is asked for.
         """
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(KNOWN, [user_id])
             row = cursor.fetchone()
         if row is not None:
@@ -130,7 +131,7 @@ class APIKeyManager(models.Manager["APIKey"]):
 
         Key and owner have what each call needs of them; the rest is read when it is asked for.
         """
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(USABLE, [_digest(secret)])
             row = cursor.fetchone()
         if row is None:

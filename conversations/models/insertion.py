@@ -10,13 +10,15 @@ from typing import Any
 
 from django.db import connection, models
 
+from documents.prepared import prepared_cursor
+
 
 def insert_together(*batches: Sequence[models.Model]) -> None:
     """Inserts new rows, each batch of one model, as `bulk_create` of each in turn would."""
     *first, last = [_insertion(batch[0]) for batch in batches]
     named = [f"batch_{number} AS ({sql})" for number, sql in enumerate(first)]
     statement = f"WITH {', '.join(named)} {last}" if named else last
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(statement, [as_json([_saved(row) for row in batch]) for batch in batches])
     for batch in batches:
         _note_inserted(*batch)
@@ -24,7 +26,7 @@ def insert_together(*batches: Sequence[models.Model]) -> None:
 
 def insert_unless_there(row: models.Model) -> bool:
     """Inserts a new row; False where one with the same key, or what else is unique, is there."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(f"{_insertion(row)} ON CONFLICT DO NOTHING", [as_json([_saved(row)])])
         if not cursor.rowcount:
             return False

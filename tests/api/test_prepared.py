@@ -50,6 +50,17 @@ def test_a_question_asks_by_statements_that_were_planned_before(ask):
     assert Message.objects.count() == 4
 
 
+def test_the_log_of_queries_tells_prepared_ones_too(ask, django_assert_max_num_queries):
+    ask()
+
+    with django_assert_max_num_queries(20) as queries:
+        ask()
+
+    logged = [query["sql"] for query in queries.captured_queries]
+    assert all(logged)
+    assert any("FROM accounts_apikey" in sql for sql in logged)
+
+
 def test_behind_a_pooler_nothing_is_prepared(ask, settings):
     settings.DATABASE_DIRECT_URL = "postgresql://where.the.database.is"
     before = executions()

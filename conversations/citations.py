@@ -128,7 +128,7 @@ def _citation(
     span = extractive.quote(question, passage, among)
     page, start = passage.page_at(span.start)
     return Citation(
-        message=message,
+        message_id=message.pk,  # the message will hold its citations
         number=number,
         document_id=passage.document_id,
         chunk_id=passage.chunk_id,

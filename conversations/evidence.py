@@ -58,7 +58,7 @@ def keep_trace(
     """
     asked = searches.asked
     retrieval = Retrieval(
-        message=answer,
+        message_id=answer.pk,
         question=question.content,
         query=searches.query,
         searches=searches_as_data(searches),
@@ -73,6 +73,8 @@ def keep_trace(
         candidates=candidates_as_data(evidence, kept),
         duration_ms=evidence.milliseconds,
     )
+    # One way alone: both ways each would hold the other.
+    answer._state.fields_cache["retrieval"] = retrieval
     answer.rewrite_tokens += asked.usage.prompt_tokens + asked.usage.completion_tokens
     answer.cost_usd += asked.cost
     with transaction.atomic():

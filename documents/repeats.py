@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from documents.exceptions import MadeAndDeleted
 from documents.idempotency import IdempotentCall
+from documents.lifetimes import untie
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -77,7 +78,9 @@ class Repeatable(APIView):
             self.keep(response)
         except Error as error:
             response = self.handle_exception(error)
-        return super().finalize_response(request, response, *args, **kwargs)
+        final = super().finalize_response(request, response, *args, **kwargs)
+        untie(self, final)
+        return final
 
     def keep(self, response: HttpResponseBase) -> None:
         """Saves what the call under way is answered with; one that cannot be saved is given up."""

@@ -124,7 +124,7 @@ class GroqClient:
                 return _Streaming(model.name, response, watch, beginning.pop_all())
 
         stream = await _first_to_answer(models, ask)
-        async with aclosing(stream.response):
+        async with aclosing(stream):
             events = replies.Events()
             with stream.watching:
                 async for data in stream.response.aiter_bytes():
@@ -175,6 +175,12 @@ class _Streaming:
     response: httpx.Response
     watch: Watch
     watching: ExitStack
+
+    async def aclose(self) -> None:
+        """Closes the connection where the model still speaks."""
+        await self.response.aclose()
+        # httpx ties the two together: they would be left to Python's search for dead objects.
+        self.response.stream = httpx.ByteStream(b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ def note_known(owner: models.Model, name: str, related: Sequence[Any]) -> None:
     model: Any = owner._meta.get_field(name).related_model
     rows: Any = getattr(owner, name).get_queryset() if related else model.objects.none()
     rows._result_cache, rows._prefetch_done = list(related), True
+    # Django's hint where to read from: each would hold the other.
+    rows._hints, rows._known_related_objects = {}, {}
     vars(owner).setdefault("_prefetched_objects_cache", {})[name] = rows
 
 

@@ -31,4 +31,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", \
     "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
 # /dev/shm: gunicorn's heartbeat files must not wait for a disk.
-CMD ["sh", "-c", "exec gunicorn botgpt.asgi:application --worker-class botgpt.worker.Worker --logger-class botgpt.worker.Log --workers ${WEB_WORKERS:-2} --bind 0.0.0.0:8000 --worker-tmp-dir /dev/shm --graceful-timeout 30 --no-control-socket"]
+CMD ["sh", "-c", "exec gunicorn botgpt.asgi:application --worker-class botgpt.worker.Worker --logger-class botgpt.worker.Log --workers ${WEB_WORKERS:-2} --bind 0.0.0.0:8000 --worker-tmp-dir /dev/shm --graceful-timeout 30 --keep-alive 75 --no-control-socket"]

@@ -225,6 +225,9 @@ def _commands(address: Address, workers: int) -> dict[str, list[str]]:
         address.bind,
     ]
     web += ["--graceful-timeout", str(GRACE_SECONDS - 2), "--log-level", "warning"]
+    # Longer than clients and proxies keep theirs, mostly a minute: who asks on a connection that
+    # is being closed gets no answer.
+    web += ["--keep-alive", "75"]
     web += ["--no-control-socket", "--logger-class", "botgpt.worker.Log"]
     worker = [sys.executable, str(ROOT / "manage.py"), "procrastinate", "worker"]
     worker += ["--shutdown-graceful-timeout", str(GRACE_SECONDS - 2)]

@@ -1,4 +1,4 @@
-"""The web worker: gunicorn's own for ASGI, with four things that it leaves to us; and its log."""
+"""The web worker: gunicorn's own for ASGI, with some things that it leaves to us; and its log."""
 
 import asyncio
 import os
@@ -47,13 +47,15 @@ ASGIProtocol._send_error_response = _refuse
 async def _handle_connection(
     protocol: ASGIProtocol, handle: Any = ASGIProtocol._handle_connection
 ) -> None:
-    """As gunicorn's; then its parts let go of each other.
+    """As gunicorn's, known to the worker meanwhile; then its parts let go of each other.
 
     They would be left to Python's search for dead objects, some kilobytes of each connection.
     """
+    protocol.worker.connections.add(protocol)
     try:
         await handle(protocol)
     finally:
+        protocol.worker.connections.discard(protocol)
         protocol._callback_parser = None
 
 
@@ -70,6 +72,11 @@ class Worker(ASGIWorker):  # type: ignore[misc]
 
     listening = False
     sockets: list[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As gunicorn makes it."""
+        super().__init__(*args, **kwargs)
+        self.connections: set[ASGIProtocol] = set()
 
     def run(self) -> None:
         """Listens to each socket several times."""
@@ -98,6 +105,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         from conversations import live  # gunicorn loads its worker before the application
 
         super().handle_exit_signal()
+        # gunicorn would wait for those too that nobody asks anything on.
+        for connection in list(self.connections):
+            if connection._awaiting_request and connection.req_count > 1:
+                connection._keepalive_timeout()
         grace = max(1, self.cfg.graceful_timeout - live.SAVING_SECONDS)
         # Kept on the worker: the loop holds its tasks but weakly.
         self.finishing = asyncio.ensure_future(live.answers().finish(grace), loop=self.loop)

@@ -7,8 +7,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -104,6 +106,16 @@ def test_a_web_process_takes_several_connections_in_a_turn_of_its_loop(product) 
         [(_, times)] = Counter(sockets).most_common(1)
         # Its loop takes one connection each time that it listens to the same socket.
         assert times == TAKEN_AT_ONCE > 1
+
+
+def test_a_connection_is_kept_for_who_comes_back_after_some_seconds(http) -> None:
+    def own_end(response: httpx.Response) -> Any:
+        return response.extensions["network_stream"].get_extra_info("client_addr")
+
+    before = own_end(http.get("/models"))
+    time.sleep(3)
+
+    assert own_end(http.get("/models")) == before
 
 
 def test_an_answer_whose_client_leaves_is_finished(product, http) -> None:
@@ -239,7 +251,10 @@ def test_told_to_stop_the_server_ends_its_answers_in_good_order(
         address = f"http://127.0.0.1:{port}/api/v1"
         text = "word " * words
         with served(tmp_path, port, **model) as (launcher, _):
-            with httpx.Client(base_url=address, timeout=30) as http:
+            idle = HTTPConnection("127.0.0.1", port, timeout=5)
+            with httpx.Client(base_url=address, timeout=30) as http, closing(idle):
+                idle.request("GET", "/health/live")
+                idle.getresponse().read()
                 path = opened(http)
                 groq.script(fake_groq.answer(text, delay=0.05))
                 with http.stream("POST", path, json={"content": "Talk", "stream": True}) as stream:
@@ -247,6 +262,7 @@ def test_told_to_stop_the_server_ends_its_answers_in_good_order(
                     answer = next(told)[0].partition(":")[0]
                     next(told)
                     os.kill(launcher.pid, signal.SIGTERM)
+                    assert idle.sock.recv(1) == b"", "closed before the answer's end"
                     names = [name for _, name, _ in told]
             assert launcher.wait(60) == 0
         assert names[-1] == ("message.completed" if status == "completed" else "error")

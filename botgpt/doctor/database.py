@@ -149,8 +149,9 @@ def _prepared() -> Finding:
                 session.execute("SELECT 2")
     except (errors.DuplicatePreparedStatement, errors.InvalidSqlStatementName):
         return fail(
-            "a pooler is in between that does not know prepared statements, which search needs",
-            "PgBouncer 1.22 or newer with max_prepared_statements = 100 in pgbouncer.ini",
+            "a pooler is in between that does not know prepared statements, which all calls need",
+            "give the database's own address as DATABASE_DIRECT_URL, or use PgBouncer 1.22 or "
+            "newer with max_prepared_statements = 100",
         )
     return ok("a pooler is in between, and prepared statements work through it")
 

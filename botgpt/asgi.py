@@ -28,6 +28,7 @@ from botgpt.api.bodies import within_limits  # noqa: E402
 from conversations import live, provider  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
+from documents.lifetimes import search_beside  # noqa: E402
 
 
 class Request(ASGIRequest):
@@ -52,12 +53,7 @@ logger = logging.getLogger("botgpt.web")
 
 observing.begin()
 
-# A turn makes tens of thousands of objects, of which some hundred stay while it is answered, none
-# after it (documents.lifetimes). Python's default looks for dead cycles after every 700 that stay,
-# and each tenth time among all that the program has ever loaded, which is put out of its sight once
-# all is there. A search among the objects of five hundred answers takes a fifth of a second.
-OBJECTS_BETWEEN_SEARCHES = 250_000
-gc.set_threshold(OBJECTS_BETWEEN_SEARCHES, 20, 20)
+search_beside(answers=0)
 
 # Both would give each request a thread that it keeps to its end. Connections go back to their pool
 # when they have been used, so at a request's start there is nothing to close or forget.
@@ -98,5 +94,6 @@ async def _begin() -> None:
     # Together they take most of a second, which the first question would wait for.
     await asyncio.to_thread(provider.answering)
     await asyncio.to_thread(tokens.estimate, "", catalogue.find(settings.GROQ_MODEL))
+    # What was loaded is put out of sight of each search for dead objects.
     gc.collect()
     gc.freeze()

@@ -30,6 +30,7 @@ from conversations.models import EndedBefore, Message, WebProcess
 from conversations.models.insertion import as_json
 from conversations.turn import Plan, Turn
 from documents import origin, tracing
+from documents.lifetimes import search_beside
 from llm.messages import Completion, Delta
 
 logger = logging.getLogger(__name__)
@@ -250,6 +251,7 @@ class LiveAnswers:
         """Begins to answer."""
         answer = LiveAnswer(turn, self)
         self._answers[turn.answer.pk] = answer
+        search_beside(len(self._answers))
         if self._saves is None or self._saves.done():
             self._saves = asyncio.create_task(self._save_all(), context=_of_nobody())
         return answer
@@ -261,6 +263,7 @@ class LiveAnswers:
     def forget(self, answer: LiveAnswer) -> None:
         """It has ended."""
         self._answers.pop(answer.turn.answer.pk, None)
+        search_beside(len(self._answers))
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Answers under way: when their words pause, and that they let questions go first."""
 
 import asyncio
+import gc
 from contextlib import ExitStack
 
 import pytest
@@ -11,6 +12,7 @@ from conversations import live, streaming
 from conversations.models import Message
 from conversations.turn import Turn
 from conversations.views import ConversationList
+from documents import lifetimes
 from tests import fake_groq
 from tests.factories import make_conversation, make_document
 
@@ -45,6 +47,21 @@ async def heard(answer: live.LiveAnswer) -> None:
 async def said(answer: live.LiveAnswer) -> None:
     while answer.said != "It opens at nine.":
         await answer.changed()
+
+
+def test_answers_under_way_are_no_reason_to_search_for_dead_objects(turn):
+    async def thresholds() -> tuple[int, int]:
+        answer = live.answers().start(turn)
+        during = gc.get_threshold()[0]
+        await asyncio.wait_for(answer.wait(), 10)
+        return during, gc.get_threshold()[0]
+
+    before = gc.get_threshold()
+    during, after = async_to_sync(thresholds)()
+    gc.set_threshold(*before)
+
+    assert during - after == lifetimes.OBJECTS_AN_ANSWER > 0
+    assert after == lifetimes.OBJECTS_BETWEEN_SEARCHES
 
 
 def test_a_streamed_answers_end_waits_for_many_questions(turn):

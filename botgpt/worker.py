@@ -107,7 +107,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         super().handle_exit_signal()
         # gunicorn would wait for those too that nobody asks anything on.
         for connection in list(self.connections):
-            if connection._awaiting_request and connection.req_count > 1:
+            idle = connection._awaiting_request and not connection._request_ready.is_set()
+            if idle and connection.req_count > 1:
                 connection._keepalive_timeout()
         grace = max(1, self.cfg.graceful_timeout - live.SAVING_SECONDS)
         # Kept on the worker: the loop holds its tasks but weakly.

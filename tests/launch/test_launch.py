@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from botgpt import parts
@@ -148,6 +149,12 @@ def served(
         subprocess.run(["cp", "-a", str(made), str(data_dir)], check=True)
     with begun(data_dir, port, **variables) as (launcher, output):
         yield launcher, output
+
+
+def own_end(response: httpx.Response) -> tuple[str, int]:
+    """This end's address of the connection that a response came by: it tells connections apart."""
+    address: tuple[str, int] = response.extensions["network_stream"].get_extra_info("client_addr")
+    return address
 
 
 def migrated(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.launch.test_launch import free_port, served
+from tests.launch.test_launch import free_port, own_end, served
 
 MB = 1024 * 1024
 REQUESTS = 5
@@ -98,9 +98,6 @@ def test_a_refused_client_may_send_the_rest_and_goes_on_with_its_connection(http
         yield b" " * 1000
         time.sleep(0.5)  # refused by now
         yield b" " * (MB - 1000)
-
-    def own_end(response):
-        return response.extensions["network_stream"].get_extra_info("client_addr")
 
     headers = JSON | {"Content-Length": str(MB)}
     refused = http.post("/api/v1/conversations", content=slowly(), headers=headers)

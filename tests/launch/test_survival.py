@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -20,7 +19,7 @@ import pytest
 from botgpt.worker import TAKEN_AT_ONCE
 from tests import fake_groq
 from tests.fake_groq import FakeGroq
-from tests.launch.test_launch import free_port, served
+from tests.launch.test_launch import free_port, own_end, served
 from tests.waiting import wait_for
 
 LONG = "".join(f"word{number} " for number in range(400)).strip()
@@ -109,9 +108,6 @@ def test_a_web_process_takes_several_connections_in_a_turn_of_its_loop(product) 
 
 
 def test_a_connection_is_kept_for_who_comes_back_after_some_seconds(http) -> None:
-    def own_end(response: httpx.Response) -> Any:
-        return response.extensions["network_stream"].get_extra_info("client_addr")
-
     before = own_end(http.get("/models"))
     time.sleep(3)
 

@@ -95,22 +95,29 @@ class LiveAnswer:
         self.why_stopped: Stop | None = None
         self.listeners = 0
         self._begun = self._saving = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[asyncio.Future[bool]] = []
         self._asked_at = origin.began.get() or time.perf_counter()
         self.task = asyncio.create_task(self._run())
 
-    async def changed(self) -> None:
-        """Returns when there is more to tell."""
-        waiting = asyncio.get_running_loop().create_future()
+    async def changed(self, within: float | None = None) -> bool:
+        """True when there is more to tell; False where there is not within so many seconds."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(waiting)
-        await waiting
+        if within is None:
+            return await waiting
+        # For each step of each stream: asyncio.timeout takes several times as long.
+        timer = loop.call_later(within, _end_waiting, waiting, False)
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
 
     def wake(self) -> None:
         """Lets listeners see what has changed."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            if not one.done():
-                one.set_result(None)
+            _end_waiting(one, True)
 
     async def wait(self) -> None:
         """Returns when the answer is saved. Raises as the API tells where it failed."""
@@ -236,6 +243,11 @@ class LiveAnswer:
             await asyncio.sleep(pause)
             pause = min(LONGEST_WAIT, pause + SAVE_SECONDS)
             await self.everyone.database_answers()
+
+
+def _end_waiting(waiting: asyncio.Future[bool], changed: bool) -> None:
+    if not waiting.done():
+        waiting.set_result(changed)
 
 
 class LiveAnswers:

@@ -10,9 +10,11 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import StreamingHttpResponse
@@ -43,7 +45,8 @@ Event = tuple[int, str, Any]
 # What can be told at once is sent at once; nothing, after a while, keeps the connection alive.
 Events = AsyncGenerator[list[Event]]
 
-_json = JSONEncoder(ensure_ascii=False)
+# As the framework renders what is no JSON by itself.
+_json = partial(orjson.dumps, default=JSONEncoder().default, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def event_stream(answer: LiveAnswer, *, opened: bool) -> StreamingHttpResponse:
@@ -95,14 +98,15 @@ def _response(answer_id: UUID, events: Events) -> StreamingHttpResponse:
 
 
 async def _as_bytes(answer_id: UUID, events: Events) -> AsyncIterator[bytes]:
+    own_id = str(answer_id).encode()
     # Closed here and now where the client leaves, not whenever memory is tidied up.
     async with aclosing(events):
         async for some in events:
             told = [
-                f"id: {answer_id}:{number}\nevent: {name}\ndata: {_json.encode(data)}\n\n"
+                b"id: %b:%d\nevent: %b\ndata: %b\n\n" % (own_id, number, name.encode(), _json(data))
                 for number, name, data in some
             ]
-            yield "".join(told or [": keep-alive\n\n"]).encode()
+            yield b"".join(told or [b": keep-alive\n\n"])
 
 
 async def _live_events(answer: LiveAnswer, opened: bool, after: int) -> Events:
@@ -143,7 +147,7 @@ async def _told(answer: LiveAnswer, opened: bool, after: int) -> Events:
         if events:
             yield events
             events = []
-        elif not await _within(KEEP_ALIVE_SECONDS, answer):
+        elif not await answer.changed(within=KEEP_ALIVE_SECONDS):
             yield []
     yield [*events, (SEARCHED + len(answer.said) + 1, *await _end(answer))]
 
@@ -162,16 +166,6 @@ def _as_begun(body: dict[str, Any]) -> dict[str, Any]:
     nothing_yet: dict[str, Any] = {"status": Message.Status.PENDING, "content": ""}
     nothing_yet |= {"citations": [], "error": None}
     return body | {"answer": body["answer"] | nothing_yet}
-
-
-async def _within(seconds: float, answer: LiveAnswer) -> bool:
-    """Waits for the answer to go on; False where it does not within that time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await answer.changed()
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _stored_events(answer_id: UUID, opened: bool, after: int) -> Events:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 import groq
 import httpx
+import orjson
 
 from llm import catalogue, errors, metrics, replies
 from llm.breaker import Breaker, Patience, Watch
@@ -88,7 +89,9 @@ class GroqClient:
         async def ask(model: catalogue.Model) -> Completion:
             body = _body(messages, model, max_tokens, sampling)
             with self._breaker(model).watching(), _counted_errors(model), _mapped_errors():
-                response = await sdk.post(PATH, body=body, cast_to=httpx.Response)
+                response = await sdk.post(
+                    _url(sdk), content=orjson.dumps(body), cast_to=httpx.Response
+                )
                 return replies.whole(response.content, model.name)
 
         return await _first_to_answer(models, ask)
@@ -103,6 +106,7 @@ class GroqClient:
     ) -> AsyncGenerator[Delta | Completion]:
         """The answer's text in pieces, then the whole of it. Raises LLMError.
 
+        Nothing is read while the caller has a piece in hand: what comes meanwhile is one piece.
         Closing the iterator closes the connection, so that the model stops.
         """
         sdk = await self._sdk()
@@ -114,8 +118,8 @@ class GroqClient:
                 beginning.enter_context(_counted_errors(model))
                 beginning.enter_context(_mapped_errors())
                 unread = await sdk.post(
-                    PATH,
-                    body=body,
+                    _url(sdk),
+                    content=orjson.dumps(body),
                     cast_to=httpx.Response,  # which is given as it is, whatever `stream_cls` says
                     stream=True,
                     stream_cls=groq.AsyncStream[object],
@@ -130,7 +134,8 @@ class GroqClient:
                 async for data in stream.response.aiter_bytes():
                     if text := events.feed(data):
                         stream.watch.spoke()
-                        yield Delta(text, stream.model, events.ended)
+                        with _unread(stream.response):
+                            yield Delta(text, stream.model, events.ended)
                     if events.broken:
                         break
                 completion = events.completion(stream.model)
@@ -217,6 +222,25 @@ async def _connections() -> AsyncGenerator[httpx.AsyncClient, None]:
         yield connections
 
 
+@contextmanager
+def _unread(response: httpx.Response) -> Iterator[None]:
+    """Leaves to the system what comes meanwhile: it takes one reading then, not one for each word.
+
+    httpx has no word for it, so this goes through its parts to aiohttp's, which has.
+    """
+    parts: Any = response.stream
+    connection = parts._stream._aiohttp_response.connection
+    if connection is None:  # all has come
+        yield
+        return
+    reading = connection.protocol
+    reading.pause_reading()
+    try:
+        yield
+    finally:
+        reading.resume_reading()
+
+
 def _close_ended(by_loop: dict[asyncio.AbstractEventLoop, _Connected]) -> None:
     """Lets go of loops that have ended, and closes what one left open, as gunicorn's does."""
     for loop in [known for known in list(by_loop) if known.is_closed()]:
@@ -235,9 +259,16 @@ async def _count_retry(request: httpx.Request) -> None:
 
 async def _end_long_wait(response: httpx.Response) -> None:
     """Keeps the SDK from sleeping through a long Retry-After, by the header that it obeys."""
+    if response.is_success:
+        return
     wait = _retry_after(response.headers)
     if wait is not None and wait > LONGEST_WAIT:
         response.headers["x-should-retry"] = "false"
+
+
+def _url(sdk: groq.AsyncGroq) -> str:
+    """In whole: of its path alone the SDK would make it anew for each call."""
+    return str(sdk.base_url).rstrip("/") + PATH
 
 
 def _body(

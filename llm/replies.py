@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import orjson
+
 from llm.errors import BadUpstreamAnswer
 from llm.messages import Completion, Usage, storable
 
@@ -84,7 +86,7 @@ class Events:
                 raise ValueError("no line of an event")
             return ""
         self._done = self._done or value.strip() == b"[DONE]"
-        return "" if self._done else self._chunk(json.loads(value))
+        return "" if self._done else self._chunk(_read(value))
 
     def _chunk(self, chunk: dict[str, Any]) -> str:
         own = chunk.get("x_groq") or {}
@@ -104,7 +106,7 @@ class Events:
 def whole(body: bytes, model: str) -> Completion:
     """The answer in the JSON of a call that does not stream. Raises BadUpstreamAnswer."""
     try:
-        answer = json.loads(body)
+        answer = _read(body)
         choice = answer["choices"][0]
         text = choice["message"].get("content") or ""
         reason = choice.get("finish_reason") or ""
@@ -112,6 +114,15 @@ def whole(body: bytes, model: str) -> Completion:
         return _completion(storable(text), model, usage, reason, answer.get("id"))
     except _OTHER_SHAPE as error:
         raise BadUpstreamAnswer() from error
+
+
+def _read(text: bytes) -> Any:
+    """Raises ValueError where it is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # Which refuses one half of a pair of surrogates: an emoji that was cut between two chunks.
+        return json.loads(text)
 
 
 def _completion(

@@ -4,10 +4,10 @@ Rows travel as JSON, one parameter a table: Django's compiler and psycopg's quot
 by itself take longer than the database does over the insertion.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from django.db import connection, models
 
 from documents.prepared import prepared_cursor
@@ -51,4 +51,4 @@ def _saved(row: models.Model) -> dict[str, Any]:
 
 def as_json(value: Any) -> str:
     """As PostgreSQL reads values of any column: ids, times and amounts as they are written."""
-    return json.dumps(value, default=str, ensure_ascii=False)
+    return orjson.dumps(value, default=str).decode()

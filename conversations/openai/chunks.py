@@ -1,10 +1,11 @@
 """An answer as a stream of OpenAI's chunks."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from conversations.live import LiveAnswer
 from conversations.openai.errors import error_body
@@ -62,4 +63,4 @@ class Chunks:
 
 
 def _line(body: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
+    return b"data: %b\n\n" % orjson.dumps(body)

@@ -19,6 +19,7 @@ from tests import fake_groq
 from tests.factories import (
     assert_problem,
     complete,
+    events_of,
     get,
     make_conversation,
     make_usage,
@@ -129,11 +130,11 @@ def test_a_stream_tells_the_refusal_as_an_event(api, user, groq):
     allow(user, daily_tokens=150)
     body = {"user_id": str(user.pk), "first_message": "Hello", "stream": True}
 
-    sent = post(api, "/conversations", body).sent.decode()
+    *_, (_, name, problem) = events_of(post(api, "/conversations", body))
 
-    assert "event: error" in sent
-    assert '"status": 429' in sent
-    assert '"resets_at": ' in sent
+    assert name == "error"
+    assert problem["status"] == 429
+    assert problem["resets_at"]
 
 
 def test_what_an_answer_did_not_take_is_released(api, user, groq):

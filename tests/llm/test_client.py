@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from llm import errors
 from llm.breaker import Patience
@@ -380,6 +381,35 @@ def test_leaving_a_stream_stops_the_model(groq):
         return await asyncio.to_thread(groq.server.hung_up.wait, 3)
 
     assert asyncio.run(leave())
+
+
+def test_nothing_is_read_while_the_caller_has_a_piece_in_hand(groq, monkeypatch):
+    all_sent, readings = threading.Event(), []
+    read = ResponseHandler.data_received
+    monkeypatch.setattr(
+        ResponseHandler,
+        "data_received",
+        lambda self, data: (readings.append(data), read(self, data)),
+    )
+
+    def reply(handler, request):
+        fake_groq.answer("word " * 20, delay=0.01)(handler, request)
+        all_sent.set()
+
+    async def hold():
+        parts = client(groq).stream(ASKED, **OPTIONS)
+        first = await anext(parts)
+        readings.clear()
+        await asyncio.to_thread(all_sent.wait, 5)
+        assert all_sent.is_set()
+        held = list(readings)
+        return first, held, [part async for part in parts]
+
+    groq.script(reply)
+    first, held, [*rest, whole] = asyncio.run(hold())
+
+    assert held == []
+    assert "".join(one.text for one in [first, *rest]) == whole.text == "word " * 20
 
 
 def test_no_cookie_of_the_provider_is_sent_back(groq):

@@ -61,7 +61,7 @@ class ForBrowsers(MiddlewareMixin):
 
     def __call__(self, request: HttpRequest) -> Any:
         """Past it, or through it."""
-        if iscoroutinefunction(self.get_response) or not is_programs(request):
+        if self.async_mode or not is_programs(request):
             return super().__call__(request)
         return self.get_response(request)
 

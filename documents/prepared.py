@@ -19,17 +19,21 @@ def prepared_cursor() -> Iterator[Any]:
     Django's own cursors put the values into the statement, so that each one is planned. So it is
     behind a pooler too: not every one knows which connection has prepared what.
     """
-    with connection.cursor() as cursor:
-        if settings.DATABASE_DIRECT_URL:
+    if settings.DATABASE_DIRECT_URL:
+        with connection.cursor() as cursor:
             yield cursor
-            return
-        session = cursor.connection
-        # Not for good: psycopg would then remember the last hundred statements of every cursor,
-        # and those that store a document hold all its text.
-        session.prepare_threshold = 0
-        try:
-            # Inside Django's wrapper, which logs and counts.
-            cursor.cursor = Cursor(session)
+        return
+    connection.ensure_connection()
+    session: Any = connection.connection
+    # As `connection.cursor()` does, so that Django logs and counts, but for a cursor that prepares.
+    made: Any = (
+        connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    )
+    # Not for good: psycopg would then remember the last hundred statements of every cursor, and
+    # those that store a document hold all its text.
+    session.prepare_threshold = 0
+    try:
+        with made(Cursor(session)) as cursor:
             yield cursor
-        finally:
-            session.prepare_threshold = None
+    finally:
+        session.prepare_threshold = None

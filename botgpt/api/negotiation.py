@@ -16,6 +16,10 @@ class Negotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> Any:
         """Raises NotAcceptable."""
+        accepted = request.META.get("HTTP_ACCEPT")
+        for renderer in renderers:
+            if renderer.media_type == accepted:  # as most say it: there is nothing to weigh
+                return renderer, accepted
         try:
             return super().select_renderer(request, renderers, format_suffix)
         except ValueError as error:  # a parameter in an encoding that there is not

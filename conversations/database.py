@@ -12,9 +12,9 @@ from django.db import connections
 
 T = TypeVar("T")
 
-# Python runs one thread at a time: more of them wait for each other and hold up the event loop.
-# With two a process carried a third more answers than with eight (make bench-serving).
-THREADS = ThreadPoolExecutor(min(2, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
+# Python runs one thread at a time, so many are no help. With four an answer took a tenth less CPU
+# than with two, and as much as with six or eight (make bench-serving).
+THREADS = ThreadPoolExecutor(min(4, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
 LOOKING = ThreadPoolExecutor(2, thread_name_prefix="looking")
 
 

@@ -212,6 +212,15 @@ def test_a_silent_model_does_not_leave_the_connection_silent(api, user_id, groq,
     assert events_of(response)[-1][1] == "message.completed"
 
 
+def test_what_is_said_in_time_needs_nothing_else_to_keep_the_connection(api, user_id, groq):
+    groq.script(fake_groq.answer("one two three four", delay=0.05))
+
+    response = create(api, user_id, stream=True)
+
+    assert len(events_of(response)) > 3
+    assert b": keep-alive" not in response.sent
+
+
 def test_an_answer_can_be_followed_from_any_event_to_the_same_end(api, user_id, groq):
     created = create(api, user_id).json()
     path = f"/conversations/{created['id']}/messages/{created['answer']['id']}/stream"

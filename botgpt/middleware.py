@@ -7,7 +7,7 @@ thread, and the request keeps that thread until it ends: an answer that streams,
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware as Authentication
 from django.contrib.messages.middleware import MessageMiddleware as Messages
@@ -128,7 +128,7 @@ class CsrfViewMiddleware(ForBrowsers, Csrf):
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         super().__init__(get_response)
-        if iscoroutinefunction(get_response):
+        if self.async_mode:
             self.process_view: Any = self._process_view_async
 
     async def _process_view_async(self, request: HttpRequest, *view: Any) -> Any:

@@ -6,7 +6,6 @@ answer alone, not on how its words came together, and any process can go on afte
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -249,4 +248,4 @@ def _problem(turn: Turn, error: BaseException) -> Any:
 
 def _as_data(problem: BaseException) -> Any:
     answer_with: Any = api_settings.EXCEPTION_HANDLER
-    return json.loads(answer_with(problem, {}).content)
+    return orjson.loads(answer_with(problem, {}).content)

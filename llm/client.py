@@ -1,7 +1,6 @@
 """Groq behind its official SDK, which retries by itself with exponential backoff."""
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -254,7 +253,7 @@ def _close_ended(by_loop: dict[asyncio.AbstractEventLoop, _Connected]) -> None:
 async def _count_retry(request: httpx.Request) -> None:
     """Counts what the SDK asks again, by the header in which it tells so."""
     if request.headers.get("x-stainless-retry-count", "0") != "0":
-        metrics.RETRIES.labels(json.loads(request.content)["model"]).inc()
+        metrics.RETRIES.labels(orjson.loads(request.content)["model"]).inc()
 
 
 async def _end_long_wait(response: httpx.Response) -> None:

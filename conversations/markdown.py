@@ -5,7 +5,6 @@ Two walls: the renderer knows no HTML, and what it writes is cleaned as if it di
 
 import re
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 import nh3
@@ -14,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 
 # Where a link may lead. Not to our own pages: their addresses may do something.
 SCHEMES = {"http", "https", "mailto"}
@@ -38,18 +38,29 @@ class Parser(MarkdownIt):
 
 
 class Renderer(RendererHTML):
-    """HTML in which each link tells where it leads, and an image is a link to it."""
+    """HTML in which each link shows where it leads, and an image is a link to it.
 
-    def link_close(self, tokens: Sequence[Token], index: int, *_: Any) -> str:
+    `env` holds the address of the link that is open: Markdown nests no links.
+    """
+
+    def link_open(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
+        """Notes the address, for the link's end and for images in it."""
+        env["link"] = str(tokens[index].attrs["href"])
+        return self.renderToken(tokens, index, options, env)
+
+    def link_close(
+        self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
+    ) -> str:
         """The host behind the link's text, which may claim another."""
-        opened = next(one for one in reversed(tokens[:index]) if one.type == "link_open")
-        return f"</a>{_host(str(opened.attrs['href']))}"
+        return f"</a>{_host(env.pop('link'))}"
 
-    def image(self, tokens: Sequence[Token], index: int, *rest: Any) -> str:
+    def image(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         """Never loaded, for whoever serves it would learn who reads the answer, and when."""
         address = str(tokens[index].attrs["src"])
         shown = f"image: {escape(tokens[index].content)}"
-        if sum(one.nesting for one in tokens[:index] if one.tag == "a"):
+        if "link" in env:
             return shown + _host(address)
         return f'<a href="{escape(address)}">{shown}</a>{_host(address)}'
 

@@ -15,6 +15,7 @@ from conversations.answer_serializers import (
 from conversations.models import Conversation, Message
 from conversations.representation import QuickReading, related_rows
 from documents.serializers import (
+    BoundedListField,
     DocumentIdsField,
     FlagField,
     StrictSerializer,
@@ -66,7 +67,7 @@ class ModelNameField(TextField):
         ]
     }
 )
-class StopField(serializers.ListField):
+class StopField(BoundedListField):
     """Texts that end an answer; one may be given alone, as other APIs take it."""
 
     child = TextField(max_length=STOP_CHARS, trim_whitespace=False)
@@ -148,7 +149,7 @@ class AskingSerializer(SamplingSerializer):
         return options | ({"model": given["model"]} if "model" in given else {})
 
 
-class FallbackModelsField(serializers.ListField):
+class FallbackModelsField(BoundedListField):
     """Models of the catalogue, in the order in which they are asked."""
 
     child = ModelNameField()

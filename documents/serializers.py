@@ -138,7 +138,17 @@ class UserIdField(IdField):
     """A user as the caller names them; one example, so that calls tried out fit together."""
 
 
-class DocumentIdsField(serializers.ListField):
+class BoundedListField(serializers.ListField):
+    """A list whose length is checked before its items: too long a one costs next to nothing."""
+
+    def run_child_validation(self, data: Any) -> Any:
+        """Raises ValidationError."""
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().run_child_validation(data)
+
+
+class DocumentIdsField(BoundedListField):
     """Ids of documents."""
 
     child = IdField()

@@ -36,7 +36,7 @@ class Events:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._said: list[str] = []
         self._usage = _UNKNOWN
         self._reason = ""
@@ -59,7 +59,11 @@ class Events:
 
         Where they break the stream, what came before still counts.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest.clear()
+        self._rest += rest
         texts: list[str] = []
         try:
             for line in lines:

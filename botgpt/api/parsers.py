@@ -1,6 +1,7 @@
 """Reads request bodies."""
 
 import json
+from collections import Counter
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
@@ -33,8 +34,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object; where a name came twice, the last would win unseen."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{twice[:100]!r} is named twice in one object.")
     return found
 

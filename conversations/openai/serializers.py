@@ -10,7 +10,13 @@ from rest_framework import serializers
 
 from conversations.openai.errors import UnknownModel
 from conversations.serializers import MESSAGE_CHARS, MOST_TOKENS, SamplingSerializer
-from documents.serializers import IDS_AT_ONCE, FlagField, TextField, WholeNumberField
+from documents.serializers import (
+    IDS_AT_ONCE,
+    BoundedListField,
+    FlagField,
+    TextField,
+    WholeNumberField,
+)
 from llm import catalogue
 from llm.messages import ChatMessage
 
@@ -178,14 +184,14 @@ class ChatSerializer(SamplingSerializer):
     )
     stream = FlagField(default=False, allow_null=True)
     stream_options = StreamOptionsSerializer(required=False, allow_null=True)
-    documents = serializers.ListField(
+    documents = BoundedListField(
         child=DocumentField(),
         required=False,
         allow_null=True,
         max_length=IDS_AT_ONCE,
         help_text="Files that the answer has to rest on, by their ids.",
     )
-    file_ids = serializers.ListField(
+    file_ids = BoundedListField(
         child=TextField(),
         required=False,
         allow_null=True,

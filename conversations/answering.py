@@ -128,7 +128,7 @@ class Answering(Scoped, AsyncAPIView):
         if conversation.mode == Conversation.Mode.GROUNDED_RAG:
             require_read(conversation.searched_documents())
         try:
-            asking = self.asking(conversation.user, asked.options())
+            asking = self.asking(conversation.user, asked.options(conversation))
             question, answer = ask(conversation, asking)
         except Message.DoesNotExist as error:
             raise NotFound() from error

@@ -106,7 +106,7 @@ def hold(conversation: Conversation, charged_to: Sequence[UUID], model: str, mos
 
 def bound(models: Sequence[str], most: Usage) -> Amount:
     """What the dearest of these models takes for a prompt counted for the first of them."""
-    asked = [catalogue.find(name) for name in models]
+    asked = catalogue.find_all(models)
     amounts = []
     for model in asked:
         margin = max(1.0, model.token_margin / asked[0].token_margin)

@@ -80,7 +80,9 @@ class ConversationContext(Answering):
         conversation.note(AuditEntry.Action.VIEWED, self.caller.actor)
         if conversation.mode == Conversation.Mode.GROUNDED_RAG:
             require_read(conversation.searched_documents())
-        turn = conversation.next_turn(new.validated_data["content"], Asking(new.options()))
+        turn = conversation.next_turn(
+            new.validated_data["content"], Asking(new.options(conversation))
+        )
         try:
             preview = Turn(conversation, *turn).preview()
         except QuestionTooLong as error:

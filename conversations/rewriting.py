@@ -69,18 +69,18 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     if client is None or not is_for_model(question, before, rewriting):
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
-    usage, failure = NOTHING, ""
+    answering, usage, failure = model().name, NOTHING, ""
     try:
-        with tracing.span("rewrite", **{"gen_ai.request.model": model().name}):
+        with tracing.span("rewrite", **{"gen_ai.request.model": answering}):
             completion = await _ask(client, question, before)
-        usage = completion.usage
+        answering, usage = completion.model, completion.usage
         rewritten = follow_up.parsed(completion.text)
     except LLMError as error:
         failure = error.code
     except follow_up.Unusable as error:
         failure = str(error)
     milliseconds = int((time.perf_counter() - started) * 1000)
-    asked = Asked(model().name, usage, failure, milliseconds)
+    asked = Asked(answering, usage, failure, milliseconds)
     if failure:
         logger.warning("rewriting failed", extra={"code": failure, "duration_ms": milliseconds})
         return by_terms(question, before, rewriting, asked)

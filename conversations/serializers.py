@@ -1,6 +1,6 @@
 """What the conversations' part of the API takes and gives."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
@@ -25,6 +25,7 @@ from documents.serializers import (
     find_documents,
 )
 from llm import catalogue
+from llm.messages import Effort
 
 MESSAGE_CHARS: int = settings.MESSAGE_CHARS
 MOST_TOKENS = 131_072
@@ -93,6 +94,14 @@ class NumberField(serializers.FloatField):
             self.fail("invalid")
 
 
+def require_effort(effort: str | None, model: str) -> None:
+    """Raises ValidationError where the model reasons, but has no such effort."""
+    efforts: tuple[str, ...] = catalogue.find(model).efforts
+    if effort and efforts and effort not in efforts:
+        text = f"{model} takes one of: {', '.join(efforts)}."
+        raise serializers.ValidationError({"reasoning_effort": [text]})
+
+
 class SamplingSerializer(StrictSerializer):
     """Options of an answer; one that is left out is as the conversation, or the model, has it."""
 
@@ -114,10 +123,13 @@ class SamplingSerializer(StrictSerializer):
         required=False, allow_null=True, min_value=-SEED_LIMIT, max_value=SEED_LIMIT - 1
     )
     reasoning_effort = serializers.ChoiceField(
-        ["low", "medium", "high"],
+        get_args(Effort),
         required=False,
         allow_null=True,
-        help_text="How long a model thinks that reasons first; others ignore it.",
+        help_text=(
+            "How long a model thinks that reasons first, among its `reasoning_efforts` in the list "
+            "of models; others ignore it."
+        ),
     )
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
@@ -140,9 +152,10 @@ class AskingSerializer(SamplingSerializer):
         default=False, help_text="Answer as server-sent events while the model speaks."
     )
 
-    def options(self) -> dict[str, Any]:
-        """What differs from the conversation's own options."""
+    def options(self, conversation: Conversation) -> dict[str, Any]:
+        """What differs from the conversation's own options. Raises ValidationError."""
         given: dict[str, Any] = dict(self.validated_data)
+        require_effort(given.get("reasoning_effort"), given.get("model") or conversation.model)
         options = {
             name: value for name, value in self.take_sampling(given).items() if value is not None
         }
@@ -200,7 +213,8 @@ class NewConversationSerializer(SamplingSerializer):
     validate_first_message = NewMessageSerializer.validate_content
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Documents belong to grounded conversations only."""
+        """Documents belong to grounded conversations only, and each effort to some models."""
+        require_effort(attrs.get("reasoning_effort"), attrs["model"])
         if attrs["document_ids"] and attrs["mode"] == Conversation.Mode.OPEN_CHAT:
             text = "Only grounded_rag reads documents: set mode to grounded_rag."
             raise serializers.ValidationError({"document_ids": [text]})
@@ -231,7 +245,10 @@ class ConversationChangeSerializer(SamplingSerializer):
     archived = FlagField(required=False)
 
     def update(self, instance: Conversation, validated_data: dict[str, Any]) -> Conversation:
-        """Saves the fields given. Raises ValidationError for documents of another user."""
+        """Saves the fields given. Raises ValidationError for what does not go with the rest."""
+        require_effort(
+            validated_data.get("reasoning_effort"), validated_data.get("model") or instance.model
+        )
         ids = validated_data.pop("document_ids", None)
         documents = None if ids is None else find_documents(instance.user_id, ids)
         if documents and instance.mode == Conversation.Mode.OPEN_CHAT:
@@ -454,8 +471,26 @@ class ModelSerializer(serializers.Serializer[Any]):
     prompt_price = serializers.DecimalField(
         max_digits=10, decimal_places=4, help_text="USD per million tokens."
     )
+    cached_price = serializers.DecimalField(
+        max_digits=10,
+        decimal_places=4,
+        help_text="USD per million tokens of the prompt that the provider had in its cache.",
+    )
     completion_price = serializers.DecimalField(
         max_digits=10, decimal_places=4, help_text="USD per million tokens."
+    )
+    prices_as_of = serializers.DateField(help_text="When the provider's prices were read.")
+    reasoning_efforts = serializers.ListField(
+        child=serializers.CharField(),
+        source="efforts",
+        help_text="Values of `reasoning_effort`, least first; none where it does not reason.",
+    )
+    input_modalities = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What the model itself can read; questions are text alone.",
+    )
+    successor = serializers.CharField(
+        allow_null=True, help_text="Answers where the server's key is not served the model."
     )
 
 

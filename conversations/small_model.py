@@ -53,7 +53,7 @@ async def ask(call: Call) -> str:
     counted = context.prompt_tokens(call.messages, lambda text: tokens.estimate(text, model))
     most = Usage(counted, call.max_tokens + THINKING_TOKENS)
     held = await in_database(budgets.hold, call.conversation, call.charged_to, model.name, most)
-    usage = Usage(0, 0)
+    answering, usage = model.name, Usage(0, 0)
     try:
         async with asyncio.timeout(SECONDS):
             completion = await client.complete(
@@ -62,11 +62,11 @@ async def ask(call: Call) -> str:
                 max_tokens=most.completion_tokens,
                 sampling=THINKING_LITTLE,
             )
-        usage = completion.usage
+        answering, usage = completion.model, completion.usage
     except TimeoutError as error:
         raise errors.UpstreamTimeout() from error
     finally:
-        await in_database(_charge, call, model.name, usage, held)
+        await in_database(_charge, call, answering, usage, held)
     return completion.text
 
 

@@ -234,7 +234,12 @@ class ModelList(Scoped):
                 "context_window": model.context_window,
                 "max_output": model.max_output,
                 "prompt_price": model.prompt_price,
+                "cached_price": model.cached_price,
                 "completion_price": model.completion_price,
+                "prices_as_of": model.prices_as_of,
+                "efforts": model.efforts,
+                "input_modalities": model.input_modalities,
+                "successor": model.successor or None,
             }
             for model in catalogue.MODELS.values()
         ]

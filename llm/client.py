@@ -5,6 +5,7 @@ import logging
 import math
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ DEFAULTS = Sampling()
 # their types, which takes as long as all else that the SDK does.
 PATH = "/openai/v1/chat/completions"
 OFFERED = "/openai/v1/models"
+ALL_MODELS = frozenset(catalogue.MODELS)
+# In seconds: how long the list of models is gone by, and how long a question waits for it.
+OFFERED_FOR, OFFERED_WAIT = 600.0, 3.0
 
 T = TypeVar("T")
 
@@ -48,7 +52,8 @@ class GroqClient:
     Each call names the model that is wanted and, after it, those that may stand in for it. The next
     is asked where one is over capacity or out of service, has used up its rate limit, or is gone,
     but never once a stream has begun. Where all fail, the error is that of the wanted model.
-    A model that fails again and again is not asked for a while (see `llm.breaker`).
+    A model that fails again and again is not asked for a while (see `llm.breaker`). One that has a
+    successor is replaced by it where the provider serves our key that one alone.
     """
 
     def __init__(
@@ -69,6 +74,8 @@ class GroqClient:
         }
         self._patience = patience
         self._breakers: dict[str, Breaker] = {}
+        # What our key is served, as far as is known, and when to ask for it again.
+        self._offered, self._ask_again_at = ALL_MODELS, 0.0
         # Connections belong to the event loop they were made in.
         self._by_loop: dict[asyncio.AbstractEventLoop, _Connected] = {}
         # Called when the process ends, at the latest.
@@ -93,7 +100,7 @@ class GroqClient:
                 )
                 return replies.whole(response.content, model.name)
 
-        return await _first_to_answer(models, ask)
+        return await self._first_to_answer(models, ask)
 
     async def stream(
         self,
@@ -126,7 +133,7 @@ class GroqClient:
                 response = cast(httpx.Response, unread)
                 return _Streaming(model.name, response, watch, beginning.pop_all())
 
-        stream = await _first_to_answer(models, ask)
+        stream = await self._first_to_answer(models, ask)
         async with aclosing(stream):
             events = replies.Events()
             with stream.watching:
@@ -144,7 +151,7 @@ class GroqClient:
         """The names of the models that the provider serves to this key. Raises LLMError."""
         sdk = await self._sdk()
         with _mapped_errors():
-            response = await sdk.get(OFFERED, cast_to=httpx.Response)
+            response = await sdk.get(OFFERED, cast_to=httpx.Response, options={"max_retries": 0})
         try:
             return frozenset(str(model["id"]) for model in response.json()["data"])
         except (ValueError, KeyError, TypeError) as error:
@@ -154,6 +161,52 @@ class GroqClient:
         """The models that are not asked for now, each with the seconds until it is tried again."""
         waits = {name: breaker.retry_after for name, breaker in list(self._breakers.items())}
         return {name: wait for name, wait in waits.items() if wait is not None}
+
+    async def _first_to_answer(
+        self, models: Sequence[str], ask: Callable[[catalogue.Model], Awaitable[T]]
+    ) -> T:
+        """What the first model says that is able to. Raises the error of the first one asked."""
+        waiting, asked = deque(models), set[str]()
+        failures: list[errors.LLMError] = []
+        while waiting:
+            model = await self._served(catalogue.find(waiting.popleft()))
+            if model.name in asked:
+                continue
+            asked.add(model.name)
+            try:
+                return await ask(model)
+            except OF_ONE_MODEL as error:
+                if isinstance(error, errors.ModelGone) and model.successor:
+                    # Its successor's error, if that fails too, tells more.
+                    self._offered -= {model.name}
+                    waiting.append(model.successor)
+                else:
+                    failures.append(error)
+                if waiting:
+                    _log_fallback(model.name, waiting[0], error.code)
+            except errors.LLMError as error:
+                failures.append(error)
+                break
+        raise failures[0]
+
+    async def _served(self, model: catalogue.Model) -> catalogue.Model:
+        """The model, or the successor that our key is served in its place.
+
+        The list is asked for by one call at a time; the others go by what was known before. Without
+        a list the model itself is asked, whose 404 tells as much.
+        """
+        if not model.successor or time.monotonic() < self._ask_again_at:
+            return model.served_as(self._offered)
+        self._ask_again_at = time.monotonic() + OFFERED_FOR
+        offered = ALL_MODELS
+        with suppress(errors.LLMError, TimeoutError):
+            async with asyncio.timeout(OFFERED_WAIT):
+                offered = await self.offered()
+        self._offered = offered
+        served = model.served_as(offered)
+        if served is not model:
+            _log_fallback(model.name, served.name, errors.ModelGone.code)
+        return served
 
     def _breaker(self, model: catalogue.Model) -> Breaker:
         if model.name not in self._breakers:
@@ -280,7 +333,8 @@ def _body(
         "top_p": sampling.top_p,
         "stop": list(sampling.stop) or None,
         "seed": sampling.seed,
-        "reasoning_effort": sampling.reasoning_effort if model.reasons else None,
+        "reasoning_effort": model.effort(sampling.reasoning_effort),
+        "reasoning_format": model.reasoning_format,
     }
     return {
         "model": model.name,
@@ -290,25 +344,9 @@ def _body(
     }
 
 
-async def _first_to_answer(
-    models: Sequence[str], ask: Callable[[catalogue.Model], Awaitable[T]]
-) -> T:
-    """What the first model says that is able to. Raises the error of the first one asked."""
-    failures: list[errors.LLMError] = []
-    for name, substitute in zip(models, [*models[1:], ""], strict=True):
-        try:
-            return await ask(catalogue.find(name))
-        except OF_ONE_MODEL as error:
-            failures.append(error)
-            if substitute:
-                logger.warning(
-                    "model fallback",
-                    extra={"model": name, "substitute": substitute, "code": error.code},
-                )
-        except errors.LLMError as error:
-            failures.append(error)
-            break
-    raise failures[0]
+def _log_fallback(model: str, substitute: str, code: str) -> None:
+    extra = {"model": model, "substitute": substitute, "code": code}
+    logger.warning("model fallback", extra=extra)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Effort = Literal["none", "default", "low", "medium", "high"]
 # What PostgreSQL's text or UTF-8 cannot hold; models send it now and then.
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -23,8 +24,8 @@ class ChatMessage:
 class Sampling:
     """How a model chooses its words; what is left out is the provider's default.
 
-    `max_completion_tokens` can only lower the bound that a call sets. `reasoning_effort` is left
-    out for models that do not reason.
+    `max_completion_tokens` can only lower the bound that a call sets. What a model does not have of
+    `reasoning_effort` becomes what it has (see `Model.effort`).
     """
 
     temperature: float | None = None
@@ -32,7 +33,7 @@ class Sampling:
     max_completion_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    reasoning_effort: Literal["low", "medium", "high"] | None = None
+    reasoning_effort: Effort | None = None
 
 
 # For short texts that nobody wants thought over.

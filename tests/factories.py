@@ -49,7 +49,7 @@ def make_pending(user: User, text: str = TEXT) -> Document:
 
 def make_conversation(user: User, **fields: Any) -> Conversation:
     """A conversation with one question that nobody answered."""
-    fields = {"model": "llama-3.3-70b-versatile", "mode": "open_chat", **fields}
+    fields = {"model": "openai/gpt-oss-120b", "mode": "open_chat", **fields}
     documents = fields.pop("documents", [])
     conversation, _, answer = Conversation.objects.open(
         user=user, content="Hello there", documents=documents, **fields
@@ -68,7 +68,7 @@ def make_usage(user: User, at: datetime | None = None, **fields: Any) -> UsageEn
     """A call of a model that took 100 and 20 tokens: now, unless told when."""
     took = {"prompt_tokens": 100, "completion_tokens": 20, "cost_usd": Decimal("0.0000748")}
     entry = UsageEntry(
-        **{"user": user, "purpose": "answer", "model": "llama-3.3-70b-versatile", **took, **fields}
+        **{"user": user, "purpose": "answer", "model": "openai/gpt-oss-120b", **took, **fields}
     )
     with transaction.atomic():
         entry.enter(at or timezone.now())

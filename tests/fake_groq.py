@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +34,15 @@ class Received:
 
 
 Reply = Callable[["Handler", Received], None]
+
+# What an ordinary key is served, and an enterprise key.
+ORDINARY = (
+    "openai/gpt-oss-120b",
+    "openai/gpt-oss-20b",
+    "qwen/qwen3.8-27b",
+    "qwen/qwen3.6-27b",
+)
+ENTERPRISE = (*ORDINARY, "llama-3.3-70b-versatile", "llama-3.1-8b-instant")
 
 
 def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop") -> Reply:
@@ -222,6 +231,9 @@ def usage_apart() -> Reply:
 
 def echo(handler: "Handler", request: Received) -> None:
     """The reply when nothing is scripted: cites [1] where there are passages."""
+    if request.body["model"] not in handler.server.offered:
+        error(404, code="model_not_found")(handler, request)
+        return
     asked = request.body["messages"][-1]["content"]
     question = asked.rpartition("Question: ")[2]
     mark = " [1]" if "[1] <passage" in asked else ""
@@ -255,13 +267,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Chat."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        received = Received(self.path, self.headers, body)
         with self.server.lock:
             reply = self.server.replies.popleft() if self.server.replies else echo
-        self._reply(Received(self.path, self.headers, body), reply)
+            self.server.received.append(received)
+        self._reply(received, reply)
 
     def _reply(self, received: Received, reply: Reply) -> None:
-        with self.server.lock:
-            self.server.received.append(received)
         try:
             reply(self, received)
         except (BrokenPipeError, ConnectionResetError):
@@ -270,6 +282,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of models."""
+        with self.server.lock:
+            self.server.listed += 1
         self._reply(Received(self.path, self.headers, {}), self.server.listing)
 
     def send_json(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
@@ -334,7 +348,9 @@ class Server(ThreadingHTTPServer):
         self.hung_up = threading.Event()
         self.connections = 0
         self.listing: Reply = offer
-        self.offered = ["llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b"]
+        self.offered: Sequence[str] = ENTERPRISE
+        # How often the list of models was asked for.
+        self.listed = 0
 
     def process_request(self, *args: Any) -> None:
         """Counts the connections."""
@@ -367,7 +383,7 @@ class FakeGroq:
 
     @property
     def received(self) -> list[Received]:
-        """What came so far."""
+        """The questions that came so far."""
         return self.server.received
 
     def script(self, *replies: Reply) -> None:

@@ -1,7 +1,7 @@
 """The model: a key, a provider that answers, and the models that it serves to this key."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from django.conf import settings
 
@@ -39,22 +39,30 @@ def model() -> Iterator[Finding]:
     yield from _named(served)
 
 
-def _named(served: list[str]) -> Iterator[Finding]:
-    """The models that the settings name, and that are not served."""
-    choose = f"choose one that is: {', '.join(served)}"
-    if _name(settings.GROQ_MODEL) in served:
-        yield ok(f"GROQ_MODEL is {settings.GROQ_MODEL}")
-    else:
-        yield fail(f"GROQ_MODEL is {settings.GROQ_MODEL}, which is not served to this key", choose)
-    if _name(settings.GROQ_SMALL_MODEL) not in served:
-        yield warn(
-            f"GROQ_SMALL_MODEL is {settings.GROQ_SMALL_MODEL}, which is not served to this key: "
-            "no titles, summaries and searches for follow-ups",
-            choose,
-        )
+def _named(served: Sequence[str]) -> Iterator[Finding]:
+    """How the models that the settings name are served."""
+    yield _finding("GROQ_MODEL", settings.GROQ_MODEL, served, fail)
+    yield _finding("GROQ_SMALL_MODEL", settings.GROQ_SMALL_MODEL, served, _no_texts)
     for name in settings.GROQ_FALLBACK_MODELS:
-        if _name(name) not in served:
-            yield warn(f"GROQ_FALLBACK_MODELS: {name} is not served to this key", choose)
+        yield _finding("GROQ_FALLBACK_MODELS", name, served, warn)
+
+
+def _finding(
+    variable: str, name: str, served: Sequence[str], lacking: Callable[[str, str], Finding]
+) -> Finding:
+    """A model that a setting names; `lacking` makes the finding where nothing answers for it."""
+    wanted = catalogue.find(name)
+    answering = wanted.served_as(served)
+    if wanted.name in served:
+        return ok(f"{variable}: {name} is served to this key")
+    seen = f"{variable}: {name} is not served to this key"
+    if answering is not wanted:
+        return warn(f"{seen}; {answering.name} answers in its place", f"name {answering.name}")
+    return lacking(seen, f"choose one that is: {', '.join(served)}")
+
+
+def _no_texts(seen: str, mend: str) -> Finding:
+    return warn(f"{seen}: no titles, summaries and searches for follow-ups", mend)
 
 
 def _told(error: errors.LLMError) -> tuple[str, str]:
@@ -72,10 +80,6 @@ def _told(error: errors.LLMError) -> tuple[str, str]:
         case errors.RateLimited():
             return f"{_where()} takes the key, whose rate limit is used up", "wait, or raise it"
     return f"{_where()} does not list its models ({error.code})", "see GROQ_BASE_URL"
-
-
-def _name(name: str) -> str:
-    return catalogue.find(name).name
 
 
 def _where() -> str:

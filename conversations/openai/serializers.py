@@ -9,7 +9,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from conversations.openai.errors import UnknownModel
-from conversations.serializers import MESSAGE_CHARS, MOST_TOKENS, SamplingSerializer
+from conversations.serializers import (
+    MESSAGE_CHARS,
+    MOST_TOKENS,
+    SamplingSerializer,
+    require_effort,
+)
 from documents.serializers import (
     IDS_AT_ONCE,
     BoundedListField,
@@ -227,7 +232,8 @@ class ChatSerializer(SamplingSerializer):
         return messages
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A conversation has so many documents at most, wherever they are named."""
+        """So many documents at most, wherever they are named, and an effort of the model's."""
+        require_effort(attrs.get("reasoning_effort"), attrs["model"][0])
         if len(_file_ids(attrs)) > IDS_AT_ONCE:
             text = f"More than {IDS_AT_ONCE} files are named: leave them out to search all."
             raise serializers.ValidationError({"file_ids": [text]})

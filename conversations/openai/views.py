@@ -34,7 +34,9 @@ class BegunChat(Begun):
         answer = self.turn.answer
         created = int(answer.created_at.timestamp())
         conversation_id = str(self.turn.conversation.pk)
-        return Head(f"chatcmpl-{answer.pk}", created, self.asked.model, conversation_id)
+        # Another than the one that was asked for may answer, which is known from its first word on.
+        model = self.turn.speaker or self.asked.model
+        return Head(f"chatcmpl-{answer.pk}", created, model, conversation_id)
 
 
 class ChatCompletions(OpenAIView, Answering):

@@ -48,7 +48,7 @@ def messages(html):
 
 def sent(groq):
     """Role and text of each message of the last prompt for an answer."""
-    body = [one.body for one in groq.received if one.body["model"].startswith("llama")][-1]
+    body = [one.body for one in groq.received if one.body["model"] == "openai/gpt-oss-120b"][-1]
     return [(one["role"], one["content"]) for one in body["messages"]]
 
 

@@ -119,10 +119,10 @@ def test_the_model_that_stood_in_is_told_with_the_wanted_one(
     settings.GROQ_FALLBACK_MODELS = ["openai/gpt-oss-20b"]
     groq.script(fake_groq.error(503))
     path = f"/conversations/{conversation.pk}/messages"
-    post(api, path, {"content": "And now?", "model": "llama-3.1-8b-instant"})
+    post(api, path, {"content": "And now?", "model": "openai/gpt-oss-120b"})
 
     *_, shown = articles(read(admin_client, conversation)).values()
-    assert "openai/gpt-oss-20b stood in for llama-3.1-8b-instant" in shown
+    assert "openai/gpt-oss-20b stood in for openai/gpt-oss-120b" in shown
 
 
 def test_the_receipt_tells_what_the_prompt_held_and_left_out(

@@ -19,7 +19,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-WANTED, SECOND, THIRD = "llama-3.3-70b-versatile", "openai/gpt-oss-20b", "llama-3.1-8b-instant"
+WANTED, SECOND, THIRD = "openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3.6-27b"
 USAGE = Usage(100, 20, 64)  # as the scripted model tells
 
 

@@ -81,15 +81,15 @@ def test_nul_and_half_characters_are_refused(api, places):
 def test_nul_and_half_characters_are_refused_in_openais_shape(api, odd):
     said = {"role": "user", "content": "?"}
     for body in (
-        {"model": "llama-3.3-70b-versatile", "messages": [said]},
+        {"model": "openai/gpt-oss-120b", "messages": [said]},
         {"model": "?", "messages": [said | {"content": "x"}]},
-        {"model": "llama-3.3-70b-versatile", "messages": [said | {"role": "?"}]},
+        {"model": "openai/gpt-oss-120b", "messages": [said | {"role": "?"}]},
         {
-            "model": "llama-3.3-70b-versatile",
+            "model": "openai/gpt-oss-120b",
             "messages": [said | {"content": [{"type": "?", "text": "x"}]}],
         },
         {
-            "model": "llama-3.3-70b-versatile",
+            "model": "openai/gpt-oss-120b",
             "messages": [said | {"content": "x"}],
             "file_ids": ["?"],
         },

@@ -421,7 +421,7 @@ def test_a_key_means_nothing_where_nothing_is_posted(api, user):
 
 
 def test_openais_api_knows_no_key(api, groq):
-    body = {"model": "llama-3.3-70b-versatile", "messages": [{"role": "user", "content": "Hi"}]}
+    body = {"model": "openai/gpt-oss-120b", "messages": [{"role": "user", "content": "Hi"}]}
     for _ in range(2):
         api.post(
             "/openai/v1/chat/completions",

@@ -115,7 +115,7 @@ def test_the_limit_of_the_server_holds_too(api, conversation, groq, settings):
 
 
 def test_only_a_model_that_reasons_is_told_how_long(api, conversation, groq):
-    ask(api, conversation, reasoning_effort="high")
+    ask(api, conversation, reasoning_effort="high", model="llama-3.3-70b-versatile")
     assert "reasoning_effort" not in sent(groq)
 
     ask(api, conversation, reasoning_effort="high", model=REASONING)
@@ -200,3 +200,48 @@ def test_what_is_no_number_is_refused(api, conversation, number, field):
 )
 def test_the_ends_of_the_ranges_are_taken(api, conversation, groq, options):
     assert chosen(ask(api, conversation, **options).json()["answer"]) == options
+
+
+QWEN = "qwen/qwen3.8-27b"
+
+
+def refused(response):
+    """What a refusal says of the effort."""
+    return assert_problem(response, 400)["errors"]["reasoning_effort"]
+
+
+@pytest.mark.parametrize(
+    ("model", "efforts"),
+    [(REASONING, ["low", "medium", "high"]), (QWEN, ["none", "default"])],
+)
+def test_each_model_takes_its_own_efforts(api, user_id, conversation, groq, model, efforts):
+    for effort in ["none", "default", "low", "medium", "high"]:
+        options = {"model": model, "reasoning_effort": effort}
+        if effort in efforts:
+            assert create(api, user_id, **options).status_code == 201
+            assert ask(api, conversation, **options).status_code == 201
+            assert sent(groq)["reasoning_effort"] == effort
+            assert change(api, conversation, **options).status_code == 200
+        else:
+            for call in (create(api, user_id, **options), ask(api, conversation, **options)):
+                assert refused(call) == [f"{model} takes one of: {', '.join(efforts)}."]
+            assert refused(change(api, conversation, **options))
+
+
+def test_an_effort_is_held_against_the_model_of_the_conversation(api, user, groq):
+    qwen = make_conversation(user, model=QWEN)
+
+    assert refused(ask(api, qwen, reasoning_effort="low"))
+    assert refused(change(api, qwen, reasoning_effort="low"))
+    assert refused(
+        post(api, f"/conversations/{qwen.pk}/context", {"content": "?", "reasoning_effort": "low"})
+    )
+    assert ask(api, qwen, reasoning_effort="low", model=REASONING).status_code == 201
+    assert groq.received[-1].body["reasoning_effort"] == "low"
+
+
+def test_an_effort_of_the_conversation_becomes_what_another_model_has(api, conversation, groq):
+    change(api, conversation, reasoning_effort="low")
+
+    assert ask(api, conversation, model=QWEN).status_code == 201
+    assert sent(groq)["reasoning_effort"] == "none"

@@ -159,7 +159,7 @@ def test_when_the_client_leaves_the_answer_ends_as_is_set(
     settings.ON_DISCONNECT = wish
     groq.script(fake_groq.answer("one two three four five six", delay=0.05))
     opened = Conversation.objects.open(
-        user=make_user(user_id), content="Hi", documents=[], model="llama-3.3-70b-versatile"
+        user=make_user(user_id), content="Hi", documents=[], model="openai/gpt-oss-120b"
     )
 
     async def leave():

@@ -22,8 +22,8 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-# 36 new and 64 cached prompt tokens at 0.59, 20 of the answer at 0.79 USD a million.
-LLAMA = Decimal("0.0000748")
+# 36 new prompt tokens at 0.15, 64 cached at 0.075, 20 of the answer at 0.60 USD a million.
+LARGE = Decimal("0.0000222")
 # The same of gpt-oss-20b: 0.075, cached 0.0375, 0.30.
 SMALL = Decimal("0.0000111")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -45,14 +45,16 @@ def rows(api, query="", **headers):
 def test_each_answer_tells_its_tokens_and_its_exact_cost(api, user_id, groq):
     usage = ask(api, user_id)["answer"]["usage"]
 
-    assert usage["prompt_tokens"], usage["completion_tokens"] == (100, 20)
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (100, 20)
     assert usage["cached_tokens"] == 64
-    assert Decimal(usage["cost_usd"]) == LLAMA
+    assert Decimal(usage["cost_usd"]) == LARGE
 
 
 def test_cached_tokens_cost_less_where_the_model_has_a_cache(api, user_id, groq):
-    usage = ask(api, user_id, model="openai/gpt-oss-20b")["answer"]["usage"]
+    usage = ask(api, user_id, model="llama-3.3-70b-versatile")["answer"]["usage"]
 
+    assert Decimal(usage["cost_usd"]) == Decimal("0.0000748")  # 100 at 0.59, 20 at 0.79
+    usage = ask(api, user_id, model="openai/gpt-oss-20b")["answer"]["usage"]
     assert Decimal(usage["cost_usd"]) == SMALL
 
 
@@ -66,7 +68,7 @@ def test_usage_is_told_by_day_unless_asked_otherwise(api, user_id, groq):
     assert row == {"day": timezone.now().date().isoformat(), **body["total"]}
     assert (row["calls"], row["answers"], row["total_tokens"]) == (2, 2, 240)
     assert (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"]) == (200, 40, 128)
-    assert Decimal(row["cost_usd"]) == 2 * LLAMA
+    assert Decimal(row["cost_usd"]) == 2 * LARGE
 
 
 def test_the_writing_of_searches_is_a_purpose_of_its_own(api, user, user_id, groq):
@@ -81,7 +83,7 @@ def test_the_writing_of_searches_is_a_purpose_of_its_own(api, user, user_id, gro
     assert by_purpose["rewrite"]["model"] == "openai/gpt-oss-20b"
     assert Decimal(by_purpose["rewrite"]["cost_usd"]) == SMALL
     assert (by_purpose["rewrite"]["calls"], by_purpose["rewrite"]["answers"]) == (1, 0)
-    assert Decimal(answer["usage"]["cost_usd"]) == SMALL + LLAMA
+    assert Decimal(answer["usage"]["cost_usd"]) == SMALL + LARGE
     assert answer["usage"]["total_tokens"] == 240
 
 
@@ -96,8 +98,8 @@ def test_it_is_grouped_by_day_model_and_user_at_once(api, user):
 
     assert [(row["day"], row["model"], row["user_id"], row["calls"]) for row in found] == [
         ("2026-03-03", "openai/gpt-oss-20b", str(user.pk), 1),
-        ("2026-03-02", "llama-3.3-70b-versatile", str(user.pk), 2),
-        ("2026-03-02", "llama-3.3-70b-versatile", str(other.pk), 1),
+        ("2026-03-02", "openai/gpt-oss-120b", str(user.pk), 2),
+        ("2026-03-02", "openai/gpt-oss-120b", str(other.pk), 1),
     ]
 
 

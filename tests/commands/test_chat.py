@@ -120,7 +120,7 @@ def test_words_are_written_as_they_come(terminal, groq):
 
     assert not Message.objects.filter(content__contains="four").exists()
     child.expect_exact("three four.")
-    child.expect_exact("120 tokens (100 + 20), 0.000075 USD")
+    child.expect_exact("120 tokens (100 + 20), 0.000022 USD")
     child.expect_exact("> ")
     assert Message.objects.get(position=1).content == "One two three four."
 
@@ -211,7 +211,7 @@ def test_the_commands(terminal, groq):
 
     assert "> Hello\nYou asked: Hello\n" in child_history(child)
     assert "reads no documents" in said(child, "/documents")
-    assert "* llama-3.3-70b-versatile" in said(child, "/model")
+    assert "* openai/gpt-oss-120b" in said(child, "/model")
     said(child, "/model openai/gpt-oss-20b")
     assert "openai/gpt-oss-20b" in said(child, "/regenerate")
     assert "Unknown model" in said(child, "/model gpt-9")

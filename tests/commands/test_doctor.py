@@ -237,18 +237,41 @@ def test_a_provider_that_cannot_be_reached_is_told(settings):
 
 
 def test_models_that_are_not_served_are_told(groq, settings):
-    settings.GROQ_FALLBACK_MODELS = ["llama-3.1-8b-instant"]
+    settings.GROQ_MODEL = "qwen/qwen3.8-27b"
+    # Neither it nor its successor is served.
+    settings.GROQ_FALLBACK_MODELS = ["llama-3.1-8b-instant", "openai/gpt-oss-120b"]
     groq.server.offered = ["openai/gpt-oss-120b", "whisper"]
 
     code, found = doctor("model")
 
     assert code == 1
-    served, wanted, small, fallback = found["model"]
+    served, wanted, small, lacking, fallback = found["model"]
     assert served["seen"].endswith("takes the key and serves it openai/gpt-oss-120b")
     assert wanted["status"] == "fail"
-    assert "GROQ_MODEL is llama-3.3-70b-versatile, which is not served" in wanted["seen"]
+    assert wanted["seen"] == "GROQ_MODEL: qwen/qwen3.8-27b is not served to this key"
     assert wanted["mend"] == "choose one that is: openai/gpt-oss-120b"
-    assert (small["status"], fallback["status"]) == ("warn", "warn")
+    assert (small["status"], lacking["status"]) == ("warn", "warn")
+    assert small["seen"].endswith("no titles, summaries and searches for follow-ups")
+    assert fallback["status"] == "ok"
+
+
+def test_models_that_their_successors_answer_for_are_told(groq, settings):
+    settings.GROQ_MODEL = "llama-3.1-70b-versatile"
+    settings.GROQ_SMALL_MODEL = "llama-3.1-8b-instant"
+    settings.GROQ_FALLBACK_MODELS = ["llama-3.3-70b-versatile"]
+    groq.server.offered = fake_groq.ORDINARY
+
+    code, found = doctor("model")
+
+    assert code == 0
+    _, wanted, small, fallback = found["model"]
+    assert {one["status"] for one in (wanted, small, fallback)} == {"warn"}
+    assert wanted["seen"] == (
+        "GROQ_MODEL: llama-3.1-70b-versatile is not served to this key; "
+        "openai/gpt-oss-120b answers in its place"
+    )
+    assert small["mend"] == "name openai/gpt-oss-20b"
+    assert "GROQ_FALLBACK_MODELS: llama-3.3-70b-versatile" in fallback["seen"]
 
 
 def test_the_probe_of_the_storage_leaves_nothing_behind(settings):
@@ -296,9 +319,9 @@ def test_a_damaged_encoding_is_told_and_not_fetched(monkeypatch, tmp_path):
         ({"DOCUMENTS_AT_ONCE": 8}, "takes all of DATABASE_POOL_SIZE=8"),
         ({"USER_STORED_BYTES": 1}, "USER_STORED_MB is less than MAX_UPLOAD_MB"),
         ({"MAX_BODY_BYTES": 16 * 1024}, "raise MAX_BODY_KB"),
-        ({"CONTEXT_TOKENS": 10**6}, "more than llama-3.3-70b-versatile holds"),
+        ({"CONTEXT_TOKENS": 10**6}, "more than openai/gpt-oss-120b holds"),
         ({"GROQ_BASE_URL": "http://x.org"}, "GROQ_BASE_URL is set without GROQ_API_KEY"),
-        ({"GROQ_FALLBACK_MODELS": ["llama-3.3-70b-versatile"]}, "names GROQ_MODEL itself"),
+        ({"GROQ_FALLBACK_MODELS": ["openai/gpt-oss-120b"]}, "names GROQ_MODEL itself"),
         ({"GROQ_REWRITE_SECONDS": 61}, "GROQ_REWRITE_SECONDS is more than"),
         ({"CSRF_TRUSTED_ORIGINS": ["x.org"]}, "4_0.E001"),
     ],

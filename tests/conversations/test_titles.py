@@ -12,6 +12,8 @@ from django.utils import timezone
 from botgpt.accounts.models import APIKey, User
 from conversations import tasks
 from conversations.models import Conversation, Message, Spending, UsageEntry
+from llm import catalogue
+from llm.messages import Usage
 from tests import fake_groq
 from tests.factories import empty_queue, get, patch, post
 
@@ -56,6 +58,29 @@ def test_naming_is_no_change_by_the_user_and_is_charged(api, user_id, groq):
     entry = UsageEntry.objects.get(purpose="title")
     assert (entry.model, entry.prompt_tokens, entry.user_id) == ("openai/gpt-oss-20b", 100, user_id)
     assert entry.cost_usd > 0
+
+
+@pytest.mark.parametrize(
+    ("named", "answering", "effort"),
+    [
+        ("llama-3.1-8b-instant", "openai/gpt-oss-20b", "low"),
+        ("qwen/qwen3.6-27b", "qwen/qwen3.6-27b", "none"),
+    ],
+)
+def test_whoever_writes_a_title_thinks_little_and_is_paid_for_it(
+    api, user_id, groq, settings, named, answering, effort
+):
+    settings.GROQ_SMALL_MODEL = named
+    groq.server.offered = fake_groq.ORDINARY
+    opened(api, user_id)
+
+    write_titles()
+
+    asked = groq.received[-1].body
+    assert (asked["model"], asked["reasoning_effort"]) == (answering, effort)
+    entry = UsageEntry.objects.get(purpose="title")
+    cost = catalogue.find(answering).cost(Usage(100, 20, 64))
+    assert (entry.model, entry.cost_usd) == (answering, cost)
 
 
 def test_each_is_named_once(api, user_id, groq):

@@ -27,7 +27,7 @@ from tests.waiting import wait_for
 
 TOKEN = "only-for-prometheus"
 SECRET = "quetzalcoatlus"
-MODEL = "llama-3.3-70b-versatile"
+MODEL = "openai/gpt-oss-120b"
 
 
 class Collector:

@@ -13,7 +13,7 @@ from tests import fake_groq
 from tests.fake_groq import FakeGroq
 
 ASKED = [ChatMessage("user", "Hi")]
-WANTED, SUBSTITUTE = "llama-3.3-70b-versatile", "openai/gpt-oss-20b"
+WANTED, SUBSTITUTE = "openai/gpt-oss-120b", "openai/gpt-oss-20b"
 PAUSE = 2.0
 
 

@@ -10,6 +10,7 @@ from email.utils import format_datetime
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
+from llm import client as groq_client
 from llm import errors
 from llm.breaker import Patience
 from llm.client import GroqClient
@@ -18,7 +19,8 @@ from tests import fake_groq
 from tests.fake_groq import FakeGroq
 
 ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "Hi")]
-OPTIONS = {"models": ["llama-3.1-8b-instant"], "max_tokens": 50}
+OPTIONS = {"models": ["openai/gpt-oss-20b"], "max_tokens": 50}
+LLAMA, SUCCESSOR = "llama-3.3-70b-versatile", "openai/gpt-oss-120b"
 
 
 @pytest.fixture
@@ -115,9 +117,38 @@ def test_only_what_is_set_of_the_sampling_is_sent(groq, ask):
 
 
 def test_a_model_that_does_not_reason_is_sent_no_effort(groq):
-    complete(client(groq), sampling=Sampling(reasoning_effort="high"))
+    complete(client(groq), models=[LLAMA], sampling=Sampling(reasoning_effort="high"))
 
     assert "reasoning_effort" not in groq.received[0].body
+    assert "reasoning_format" not in groq.received[0].body
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted", "sent"),
+    [
+        ("openai/gpt-oss-20b", "high", "high"),
+        ("openai/gpt-oss-20b", "none", "low"),
+        ("openai/gpt-oss-20b", "default", None),
+        ("openai/gpt-oss-20b", None, None),
+        ("qwen/qwen3.8-27b", "default", "default"),
+        ("qwen/qwen3.8-27b", "low", "none"),
+        ("qwen/qwen3.8-27b", "high", None),
+        ("qwen/qwen3.6-27b", None, None),
+    ],
+)
+def test_a_model_is_asked_for_the_nearest_effort_it_has(groq, model, wanted, sent):
+    complete(client(groq), models=[model], sampling=Sampling(reasoning_effort=wanted))
+
+    assert groq.received[0].body.get("reasoning_effort") == sent
+
+
+def test_a_model_that_would_answer_with_its_thoughts_is_asked_to_keep_them_apart(groq):
+    complete(client(groq), models=["qwen/qwen3.8-27b"])
+    complete(client(groq), models=["openai/gpt-oss-20b"])
+
+    qwen, gpt_oss = (request.body for request in groq.received)
+    assert qwen["reasoning_format"] == "parsed"
+    assert "reasoning_format" not in gpt_oss  # which it would refuse
 
 
 @pytest.mark.parametrize(
@@ -131,7 +162,7 @@ def test_an_answer_keeps_to_the_lowest_bound(groq, bound, chosen, sent):
     assert groq.received[0].body["max_completion_tokens"] == sent
 
 
-WANTED, SUBSTITUTE, LAST = "llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b"
+WANTED, SUBSTITUTE, LAST = "openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3.6-27b"
 
 
 @pytest.mark.parametrize("ask", [complete, streamed])
@@ -182,8 +213,111 @@ def test_no_other_model_continues_a_stream_that_has_begun(groq):
 
 
 def test_an_alias_is_asked_for_by_the_name_that_is_served(groq):
-    assert complete(client(groq), models=["llama-3.1-70b-versatile"]).model == WANTED
-    assert groq.received[0].body["model"] == WANTED
+    assert complete(client(groq), models=["llama-3.1-70b-versatile"]).model == LLAMA
+    assert groq.received[0].body["model"] == LLAMA
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_a_model_that_this_key_is_served_answers_itself(groq, ask):
+    assert ask(client(groq), models=[LLAMA]).model == LLAMA
+    assert groq.server.listed == 1
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+def test_a_successor_answers_for_a_model_that_is_not_listed_without_asking_it(groq, ask, caplog):
+    groq.server.offered = fake_groq.ORDINARY
+    shared = client(groq)
+
+    assert [ask(shared, models=[LLAMA]).model for _ in range(3)] == [SUCCESSOR] * 3
+    assert [request.body["model"] for request in groq.received] == [SUCCESSOR] * 3
+    assert groq.server.listed == 1
+    [record] = [one for one in caplog.records if one.message == "model fallback"]
+    assert (record.model, record.substitute, record.code) == (LLAMA, SUCCESSOR, "model_gone")
+
+
+def test_the_list_is_asked_for_again_after_a_while(groq, monkeypatch):
+    monkeypatch.setattr(groq_client, "OFFERED_FOR", 0.0)
+    groq.server.offered = fake_groq.ORDINARY
+    shared = client(groq)
+    assert complete(shared, models=[LLAMA]).model == SUCCESSOR
+
+    groq.server.offered = fake_groq.ENTERPRISE
+    assert complete(shared, models=[LLAMA]).model == LLAMA
+
+
+def test_the_list_is_not_asked_for_where_no_model_has_a_successor(groq):
+    groq.script(fake_groq.error(503))
+    complete(client(groq), models=[WANTED, SUBSTITUTE])
+
+    assert groq.server.listed == 0
+
+
+@pytest.mark.parametrize("ask", [complete, streamed])
+@pytest.mark.parametrize(
+    "listing",
+    [fake_groq.error(503), fake_groq.error(401), fake_groq.html(), fake_groq.hang(1)],
+)
+def test_without_a_list_the_model_is_asked_and_its_successor_where_it_is_gone(
+    groq, ask, listing, monkeypatch
+):
+    monkeypatch.setattr(groq_client, "OFFERED_WAIT", 0.2)
+    groq.server.listing = listing
+    groq.server.offered = fake_groq.ORDINARY
+    shared = client(groq, max_retries=2)
+
+    assert [ask(shared, models=[LLAMA]).model for _ in range(2)] == [SUCCESSOR] * 2
+    # What it learned from the first answer is not asked again.
+    assert [request.body["model"] for request in groq.received] == [LLAMA, SUCCESSOR, SUCCESSOR]
+    assert groq.server.listed == 1
+
+
+def test_a_model_that_is_not_listed_is_asked_where_its_successor_is_not_listed_either(groq):
+    groq.server.offered = ["a-name-of-a-gateway"]
+    groq.script(fake_groq.answer("Served under another name."))
+
+    assert complete(client(groq), models=[LLAMA]).model == LLAMA
+
+
+def test_a_model_that_is_overloaded_is_not_replaced_by_its_successor(groq):
+    groq.script(fake_groq.error(503))
+
+    with pytest.raises(errors.Overloaded):
+        complete(client(groq), models=[LLAMA])
+    assert len(groq.received) == 1
+
+
+def test_fallback_models_come_before_the_successor_of_a_listed_model_that_is_gone(groq):
+    groq.script(fake_groq.error(404), fake_groq.error(503))
+
+    assert complete(client(groq), models=[LLAMA, LAST]).model == SUCCESSOR
+    assert [request.body["model"] for request in groq.received] == [LLAMA, LAST, SUCCESSOR]
+
+
+def test_a_successor_that_is_a_fallback_model_too_is_asked_once(groq):
+    groq.server.offered = fake_groq.ORDINARY
+    groq.script(fake_groq.error(503))
+
+    with pytest.raises(errors.Overloaded):
+        complete(client(groq), models=[SUCCESSOR, LLAMA])
+    assert len(groq.received) == 1
+
+
+def test_the_error_of_a_successor_is_told_instead_of_the_loss_of_its_model(groq):
+    groq.script(fake_groq.error(404), fake_groq.error(429, {"Retry-After": "600"}))
+
+    with pytest.raises(errors.RateLimited):
+        complete(client(groq), models=[LLAMA])
+
+
+def test_a_successor_has_its_own_limit_and_effort(groq):
+    groq.server.offered = fake_groq.ORDINARY
+    options = {"max_tokens": 10**6, "sampling": Sampling(reasoning_effort="low")}
+
+    complete(client(groq), models=["llama-3.1-8b-instant"], **options)
+
+    [request] = groq.received
+    assert request.body["max_completion_tokens"] == 65_536
+    assert request.body["reasoning_effort"] == "low"
 
 
 FAILURES = [

@@ -355,3 +355,22 @@ def test_when_the_client_leaves_a_stream_the_answer_ends_as_is_set(
     async_to_sync(leave)()
 
     assert Message.objects.get(role="assistant").status == status
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_answer_names_the_model_that_stood_in(groq, stream):
+    groq.server.offered = fake_groq.ORDINARY
+
+    response = chat(model="llama-3.3-70b-versatile", stream=stream)
+
+    sent = response.sent.decode().split("\n\n") if stream else [response.content.decode()]
+    bodies = [line.removeprefix("data: ") for line in sent]
+    named = {json.loads(body)["model"] for body in bodies if body.startswith("{")}
+    assert named == {"openai/gpt-oss-120b"}
+
+
+def test_an_effort_that_the_model_does_not_have_is_refused(groq):
+    error = assert_error(chat(reasoning_effort="none"), 400, "reasoning_effort")
+
+    assert error["message"].endswith(f"{MODEL} takes one of: low, medium, high.")
+    assert chat(model="qwen/qwen3.6-27b", reasoning_effort="none").status_code == 200

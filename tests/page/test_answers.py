@@ -36,7 +36,7 @@ def test_words_are_shown_while_the_model_speaks(page: Page, script, go_on) -> No
 
     expect(last_answer(page).locator("strong")).to_have_text("four")
     expect(last_answer(page).locator(".meta")).to_contain_text("120 tokens")
-    expect(last_answer(page).locator(".meta")).to_contain_text("$0.000075")
+    expect(last_answer(page).locator(".meta")).to_contain_text("$0.000022")
     expect(page.get_by_role("status")).to_have_text("The answer is complete.")
     expect(page.locator("#conversations a[aria-current=page]")).to_be_visible()
     assert re.search(r"#[0-9a-f-]{36}$", page.url)

@@ -151,6 +151,7 @@ class GroqClient:
         """The names of the models that the provider serves to this key. Raises LLMError."""
         sdk = await self._sdk()
         with _mapped_errors():
+            # Not tried again: what counts retries looks for the model that a chat names.
             response = await sdk.get(OFFERED, cast_to=httpx.Response, options={"max_retries": 0})
         try:
             return frozenset(str(model["id"]) for model in response.json()["data"])

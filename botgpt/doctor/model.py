@@ -57,7 +57,8 @@ def _finding(
         return ok(f"{variable}: {name} is served to this key")
     seen = f"{variable}: {name} is not served to this key"
     if answering is not wanted:
-        return warn(f"{seen}; {answering.name} answers in its place", f"name {answering.name}")
+        successor = answering.name
+        return warn(f"{seen}; {successor} answers in its place", f"name {successor} instead")
     return lacking(seen, f"choose one that is: {', '.join(served)}")
 
 

@@ -270,7 +270,7 @@ def test_models_that_their_successors_answer_for_are_told(groq, settings):
         "GROQ_MODEL: llama-3.1-70b-versatile is not served to this key; "
         "openai/gpt-oss-120b answers in its place"
     )
-    assert small["mend"] == "name openai/gpt-oss-20b"
+    assert small["mend"] == "name openai/gpt-oss-20b instead"
     assert "GROQ_FALLBACK_MODELS: llama-3.3-70b-versatile" in fallback["seen"]
 
 

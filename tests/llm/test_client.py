@@ -271,6 +271,14 @@ def test_without_a_list_the_model_is_asked_and_its_successor_where_it_is_gone(
     assert groq.server.listed == 1
 
 
+def test_the_list_is_asked_for_once_whatever_a_client_retries(groq):
+    groq.server.listing = fake_groq.error(503, {"Retry-After-Ms": "1"})
+
+    with pytest.raises(errors.Overloaded):
+        asyncio.run(client(groq, max_retries=2).offered())
+    assert groq.server.listed == 1
+
+
 def test_a_model_that_is_not_listed_is_asked_where_its_successor_is_not_listed_either(groq):
     groq.server.offered = ["a-name-of-a-gateway"]
     groq.script(fake_groq.answer("Served under another name."))

@@ -29,6 +29,7 @@ from conversations import live, provider  # noqa: E402
 from conversations.database import in_database  # noqa: E402
 from conversations.models import Message, WebProcess  # noqa: E402
 from documents.lifetimes import search_beside  # noqa: E402
+from documents.operations import operations  # noqa: E402
 
 
 class Request(ASGIRequest):
@@ -94,6 +95,7 @@ async def _begin() -> None:
     # Together they take most of a second, which the first question would wait for.
     await asyncio.to_thread(provider.answering)
     await asyncio.to_thread(tokens.estimate, "", catalogue.find(settings.GROQ_MODEL))
+    await asyncio.to_thread(operations)
     # What was loaded is put out of sight of each search for dead objects.
     gc.collect()
     gc.freeze()

@@ -16,9 +16,9 @@ from conversations import examples, export
 from conversations.asynchronous import AsyncAPIView
 from conversations.database import in_database, one_by_one
 from conversations.models import AuditEntry, Conversation
+from conversations.search_serializers import BranchesSerializer
 from conversations.serializers import ConversationWithMessagesSerializer
 from conversations.views import BRANCHES
-from documents.serializers import OnceSerializer
 from documents.views import USER_ID, Scoped
 
 FORMATS = {
@@ -34,11 +34,10 @@ class MarkdownRenderer(JSONRenderer):
     format = "markdown"
 
 
-class ExportSerializer(OnceSerializer):
+class ExportSerializer(BranchesSerializer):
     """The query string of an export."""
 
     format = serializers.ChoiceField(["json", "markdown"], required=False)
-    branches = serializers.ChoiceField(["active", "all"], default="active")
 
 
 class ConversationExport(Scoped, AsyncAPIView):

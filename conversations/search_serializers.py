@@ -5,17 +5,27 @@ from typing import Any
 from rest_framework import serializers
 
 from conversations.models import Message
-from documents.serializers import OnceSerializer, TextField
+from documents.serializers import TextField
 
 QUERY_CHARS = 200
 
 
-class ConversationSearchSerializer(OnceSerializer):
+class ArchivedSerializer(serializers.Serializer[Any]):
+    """The `archived` of a query string."""
+
+    archived = serializers.BooleanField(default=False)
+
+
+class BranchesSerializer(serializers.Serializer[Any]):
+    """The `branches` of a query string."""
+
+    branches = serializers.ChoiceField(["active", "all"], default="active")
+
+
+class ConversationSearchSerializer(ArchivedSerializer, BranchesSerializer):
     """The query string of a search, but for its user and page."""
 
     query = TextField(max_length=QUERY_CHARS, trim_whitespace=False)
-    branches = serializers.ChoiceField(["active", "all"], default="active")
-    archived = serializers.BooleanField(default=False)
 
 
 class MatchSerializer(serializers.Serializer[Any]):

@@ -7,13 +7,14 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import generics, serializers
+from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import examples, provider
 from conversations.answering import Answering, Begun, begun, require_read
 from conversations.models import AuditEntry, Conversation, Message
+from conversations.search_serializers import ArchivedSerializer, BranchesSerializer
 from conversations.serializers import (
     ConversationChangeSerializer,
     ConversationSerializer,
@@ -51,11 +52,11 @@ class ConversationList(generics.ListAPIView[Conversation], Answering):
 
     def get_queryset(self) -> QuerySet[Conversation]:
         """Those not archived, unless `archived=true`."""
-        archived = serializers.BooleanField().run_validation(
-            self.request.query_params.get("archived", "false")
-        )
-        visible = Conversation.objects.visible_to(self.user_scope()).filter(archived=archived)
-        found: QuerySet[Conversation] = visible.with_message_count().prefetch_related("documents")
+        asked = ArchivedSerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        visible = Conversation.objects.visible_to(self.user_scope())
+        there = visible.filter(archived=asked.validated_data["archived"])
+        found: QuerySet[Conversation] = there.with_message_count().prefetch_related("documents")
         return found
 
     @extend_schema(
@@ -169,11 +170,10 @@ class MessageList(generics.ListAPIView[Message], Answering):
 
     def get_queryset(self) -> QuerySet[Message]:
         """The active path, or with `branches=all` the whole tree; with their citations."""
-        branches = serializers.ChoiceField(["active", "all"]).run_validation(
-            self.request.query_params.get("branches", "active")
-        )
+        asked = BranchesSerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
         messages = self.conversation.messages.with_all_it_rests_on()
-        if branches == "active":
+        if asked.validated_data["branches"] == "active":
             return messages.shown()
         return messages.order_by("position", "pk")
 

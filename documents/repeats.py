@@ -16,11 +16,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from documents.exceptions import MadeAndDeleted
 from documents.idempotency import IdempotentCall
 from documents.lifetimes import untie
+from documents.operations import StrictView
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -34,7 +34,7 @@ class Replayed(Exception):
     """The call was made before: it is answered as it was then."""
 
 
-class Repeatable(APIView):
+class Repeatable(StrictView):
     """A view whose POST is done once for each key of a caller."""
 
     takes_key = True

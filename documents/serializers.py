@@ -1,6 +1,7 @@
 """What the documents' part of the API takes and gives."""
 
 import re
+from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,6 +24,8 @@ EXAMPLE_USER_ID = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
 _UUID = re.compile("[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 IDS_AT_ONCE: int = settings.CONVERSATION_DOCUMENTS
 RESULTS_AT_ONCE = 50
+# How much of what is unknown a refusal repeats.
+NAMES_REPEATED, NAME_CHARS = 10, 100
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -33,34 +36,39 @@ def as_uuid(text: str) -> UUID | None:
     return UUID(text) if _UUID.fullmatch(text) else None
 
 
-class OnceSerializer(serializers.Serializer[Any]):
-    """Refuses what a form or a query names twice, where the last would win unseen, or empty."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError where a name is repeated, or stands without a value."""
-        values = list(data.lists()) if isinstance(data, MultiValueDict) else []
-        if repeated := [name for name, given in values if len(given) > 1]:
-            raise serializers.ValidationError({name: ["Give this once."] for name in repeated})
-        # REST framework would take an empty one for one left out: everyone's instead of a user's.
-        if empty := [name for name, given in values if given == [""] and name in self.fields]:
-            raise serializers.ValidationError({name: [NOT_EMPTY] for name in empty})
-        return super().to_internal_value(data)
+def require_known(names: Iterable[Any], known: Collection[str], kind: str = "field") -> None:
+    """Raises ValidationError that names those that are not known, and those that are."""
+    unknown = sorted(set(map(str, names)) - set(known))[:NAMES_REPEATED]
+    if unknown:
+        advice = f"Known ones: {', '.join(known)}." if known else "This call takes none."
+        text = f"Unknown {kind}. {advice}"
+        raise serializers.ValidationError({name[:NAME_CHARS]: [text] for name in unknown})
 
 
-class StrictSerializer(OnceSerializer):
-    """Refuses fields it does not know, by name, so that a misspelt one is not lost."""
+def require_one_value(given: "MultiValueDict[str, Any]", names: Iterable[str]) -> None:
+    """Raises ValidationError for a name given twice, where the last would win unseen, or empty.
+
+    REST framework would take an empty value for one left out: everyone's instead of a user's.
+    """
+    values = dict(given.lists())
+    if repeated := [name for name, each in values.items() if len(each) > 1]:
+        raise serializers.ValidationError({name: ["Give this once."] for name in repeated})
+    if empty := [name for name in names if values.get(name) == [""]]:
+        raise serializers.ValidationError({name: [NOT_EMPTY] for name in empty})
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know, by name, and those that a form gives twice or empty."""
 
     # What the schema says of a body; False where a subclass leaves the unknown aside.
     refuses_unknown: ClassVar[bool] = True
 
     def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError where a field is unknown."""
+        """Raises ValidationError."""
+        if isinstance(data, MultiValueDict):
+            require_one_value(data, self.fields)
         values = super().to_internal_value(data)
-        if unknown := sorted(set(map(str, data)) - set(self.fields)):
-            known = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                {name: [f"Unknown field. Known ones: {known}."] for name in unknown}
-            )
+        require_known(data, self.fields)
         return values
 
 
@@ -121,7 +129,7 @@ class WholeNumberField(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class UserQuerySerializer(OnceSerializer):
+class UserQuerySerializer(serializers.Serializer[Any]):
     """The `user_id` of a query string."""
 
     user_id = IdField(required=False)

@@ -15,9 +15,9 @@ from rest_framework.response import Response
 from conversations.openai import examples
 from conversations.openai.callers import USER_HEADER, OpenAIView
 from conversations.openai.errors import UnknownFile
-from conversations.openai.shapes import file_body
+from conversations.openai.shapes import PURPOSE, file_body
 from documents.models import Document
-from documents.serializers import DocumentSerializer, IdField, OnceSerializer, UploadSerializer
+from documents.serializers import DocumentSerializer, IdField, UploadSerializer
 from documents.uploads import accept
 from documents.views import DocumentFile
 
@@ -31,6 +31,7 @@ PAGE = [
     ),
     OpenApiParameter("after", OpenApiTypes.UUID, description="The last id of the page before."),
     OpenApiParameter("order", str, enum=["asc", "desc"], description="By age; newest first."),
+    OpenApiParameter("purpose", str, enum=[PURPOSE], description="Every file has this one."),
 ]
 
 
@@ -43,12 +44,13 @@ class FileSerializer(serializers.Serializer[Any]):
     )
 
 
-class PageSerializer(OnceSerializer):
+class PageSerializer(serializers.Serializer[Any]):
     """Which files to list."""
 
     limit = serializers.IntegerField(default=FILES_AT_ONCE, min_value=1, max_value=MOST_AT_ONCE)
     after = IdField(required=False)
     order = serializers.ChoiceField(["asc", "desc"], default="desc")
+    purpose = serializers.ChoiceField([PURPOSE], required=False)
 
 
 class OfFiles(OpenAIView, GenericAPIView[Document]):

@@ -20,6 +20,8 @@ FILE_STATUS = {
     Document.Status.FAILED: "error",
 }
 OWNED_BY = "groq"
+# Of every file, whatever it was uploaded for.
+PURPOSE = "assistants"
 LISTED_SINCE = int(datetime.combine(catalogue.PRICES_AS_OF, time(), UTC).timestamp())
 
 
@@ -129,7 +131,7 @@ def file_body(document: Document) -> dict[str, Any]:
         "bytes": document.size,
         "created_at": int(document.created_at.timestamp()),
         "filename": document.name,
-        "purpose": "assistants",
+        "purpose": PURPOSE,
         "status": FILE_STATUS[Document.Status(document.status)],
         "status_details": document.error or None,
     }

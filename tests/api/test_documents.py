@@ -108,8 +108,7 @@ def test_a_file_is_never_more_than_a_download(api, user_id, path, name, told):
     file = ContentFile(page)
     kept, _ = Document.objects.keep(make_user(user_id), name, "txt", file, lambda _: None)
 
-    whose = str(user_id)
-    response = api.get(path.format(kept.pk), {"user_id": whose}, headers={"X-User-ID": whose})
+    response = api.get(path.format(kept.pk), headers={"X-User-ID": str(user_id)})
 
     assert b"".join(response.streaming_content) == page
     assert response.headers["Content-Disposition"] == told

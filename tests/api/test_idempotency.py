@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
-from django.urls import get_resolver
+from django.urls import get_resolver, resolve
 from django.utils import timezone
 from rest_framework.response import Response
 
@@ -407,9 +407,9 @@ def test_a_refusal_that_a_view_returns_lets_the_call_be_sent_again(rf):
         def post(self, request):
             return Response({}, 409)
 
-    response = Refusing.as_view()(
-        rf.post("/", {}, "application/json", headers={"Idempotency-Key": KEY})
-    )
+    request = rf.post("/", {}, "application/json", headers={"Idempotency-Key": KEY})
+    request.resolver_match = resolve("/api/v1/search")
+    response = Refusing.as_view()(request)
 
     assert response.status_code == 409
     assert not IdempotentCall.objects.exists()

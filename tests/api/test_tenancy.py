@@ -218,7 +218,7 @@ class Call:
             if self.kind == "multipart/form-data":
                 response = await http.post(address, parts["body"], **options)
             else:
-                data = json.dumps(self.example | parts["body"])
+                data = json.dumps(self.example | parts["body"]) if self.kind else ""
                 method = self.method.upper()
                 response = await http.generic(method, address, data, "application/json", **options)
             response.told = await body_of(response)

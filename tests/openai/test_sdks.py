@@ -234,6 +234,9 @@ def test_files_are_listed_in_pages_read_and_deleted(client):
 
     assert [file.id for file in client.files.list(limit=2)] == ids[::-1]
     assert [file.id for file in client.files.list(order="asc")] == ids
+    assert [file.id for file in client.files.list(purpose="assistants")] == ids[::-1]
+    with pytest.raises(openai.BadRequestError, match="purpose"):  # rather than every file
+        client.files.list(purpose="batch")
     assert client.files.content(ids[0]).read() == b"Text 0."
     assert client.files.delete(ids[0]).deleted
     with pytest.raises(openai.NotFoundError):

@@ -154,8 +154,9 @@ export class Api {
    */
   async #send(method, path, { query = {}, body, headers = {}, signal } = {}) {
     const address = new URL(BASE + path, location.origin);
-    // Of what POST makes, the body names the user; all else is found by the query.
-    const named = method === "POST" && body?.user_id ? {} : this.access.user;
+    // Of what POST makes, the body names the user; models are nobody's; all else is found by the query.
+    const isNamed = (method === "POST" && body?.user_id) || path === "/models";
+    const named = isNamed ? {} : this.access.user;
     for (const [name, value] of Object.entries({ ...named, ...query })) {
       address.searchParams.set(name, value);
     }

@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from itertools import islice
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -41,9 +40,6 @@ DATABASE_AWAY = (OperationalError, InterfaceError, ConnectorException)
 GONE_MEANWHILE = (
     "What this call belongs to, the user or an object of theirs, was deleted while it was made."
 )
-
-# More errors than this help nobody: two megabytes of wrong names would be answered by forty.
-MOST_ERRORS = 100
 
 # What to do about an error that Django answers by itself, before any view of ours runs.
 PLAIN_DETAILS = {
@@ -125,7 +121,7 @@ def _away(exc: Exception) -> APIException | None:
 def from_exception(exc: APIException) -> JsonResponse:
     """The problem that tells of one of REST framework's exceptions."""
     if isinstance(exc, ValidationError):
-        errors = dict(islice(_by_field(exc.detail).items(), MOST_ERRORS))
+        errors = _by_field(exc.detail)
         first = next(iter(errors))
         detail = f"{first}: {errors[first][0]}" if first != "body" else errors[first][0]
         return problem(exc.status_code, detail, code="invalid", errors=errors)

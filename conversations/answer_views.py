@@ -1,6 +1,6 @@
 """What an answer rests on: its citations, its search, and what the user thinks of it."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.http import Http404
@@ -27,12 +27,15 @@ from documents.views import USER_ID, Scoped
 from llm.retrieval import Query
 
 CONTEXT_CHARS = 400
+# Of staff, for what shows more of the documents than an answer itself does.
+WITH_DOCUMENTS = ("conversations.view_conversation", "documents.view_document")
 
 
 class CitationDetail(Scoped):
     """One citation."""
 
     resource = "conversations"
+    permissions: ClassVar = {"GET": WITH_DOCUMENTS}
 
     @extend_schema(
         operation_id="get_citation",
@@ -100,6 +103,7 @@ class MessageReplay(OfMessage):
     """The search of an answer, made anew."""
 
     reads = Scoped.reads | {"POST"}
+    permissions: ClassVar = {"POST": WITH_DOCUMENTS}
     also_joined = ("retrieval", "parent")
 
     @extend_schema(
@@ -133,6 +137,11 @@ class MessageReplay(OfMessage):
 
 class MessageFeedback(OfMessage):
     """What the user thinks of an answer."""
+
+    permissions: ClassVar = {
+        "PUT": ("conversations.add_feedback", "conversations.change_feedback"),
+        "DELETE": ("conversations.delete_feedback",),
+    }
 
     @extend_schema(
         operation_id="rate_answer",

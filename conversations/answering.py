@@ -32,6 +32,14 @@ from documents.views import Scoped
 # How many of the documents that cannot be read a refusal names.
 FAILED_NAMED = 3
 POLL_SECONDS = 0.2
+# Of staff: an answer quotes documents, and rests on what was said before.
+ASKING = {
+    "POST": (
+        "conversations.add_message",
+        "conversations.view_conversation",
+        "documents.view_document",
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)

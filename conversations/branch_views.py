@@ -1,5 +1,6 @@
 """Answers given anew, questions in other words, and the branches that come of it."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from django.http.response import HttpResponseBase
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 
 from conversations import examples, live
 from conversations.answer_views import OfMessage
-from conversations.answering import Answering, Begun
+from conversations.answering import ASKING, Answering, Begun
 from conversations.bodies import answer_body
 from conversations.database import in_database
 from conversations.exceptions import NothingToCancel
@@ -54,6 +55,8 @@ class OfAnswering(OfMessage, Answering):
 class MessageRetry(OfAnswering):
     """Asking again where an answer was broken off."""
 
+    permissions: ClassVar = ASKING
+
     @extend_schema(
         operation_id="retry_answer",
         summary="Ask again for an answer that failed, was stopped or interrupted",
@@ -78,6 +81,8 @@ class MessageRetry(OfAnswering):
 class MessageRegenerate(OfAnswering):
     """Another answer to the same question."""
 
+    permissions: ClassVar = ASKING
+
     @extend_schema(
         operation_id="regenerate_answer",
         summary="Get another answer to the same question",
@@ -100,6 +105,8 @@ class MessageRegenerate(OfAnswering):
 
 class MessageEdit(OfAnswering):
     """A question in other words."""
+
+    permissions: ClassVar = ASKING
 
     @extend_schema(
         operation_id="edit_question",
@@ -150,6 +157,8 @@ class MessageActivate(ConversationDetail):
 class MessageDetail(OfAnswering):
     """One message."""
 
+    permissions: ClassVar = {"DELETE": ("conversations.delete_message",)}
+
     @extend_schema(
         operation_id="get_message",
         summary="One message with its citations",
@@ -179,6 +188,10 @@ class MessageDetail(OfAnswering):
 
 class MessageCancel(OfAnswering):
     """Stopping an answer."""
+
+    permissions: ClassVar = {
+        "POST": ("conversations.change_message", "conversations.view_conversation"),
+    }
 
     @extend_schema(
         operation_id="cancel_answer",

@@ -1,6 +1,6 @@
 """The prompt that a question would get, shown without asking it."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from conversations import evidence, examples, exceptions
 from conversations.answer_serializers import ReceiptSerializer, RetrievalSerializer
+from conversations.answer_views import WITH_DOCUMENTS
 from conversations.answering import Answering, require_read
 from conversations.models import AuditEntry, Conversation, Message
 from conversations.models.conversation import Asking
@@ -59,6 +60,7 @@ class ConversationContext(Answering):
     """The prompt of a question that is not asked."""
 
     reads = Answering.reads | {"POST"}
+    permissions: ClassVar = {"POST": (*WITH_DOCUMENTS, "conversations.view_prompt")}
 
     @extend_schema(
         operation_id="preview_prompt",

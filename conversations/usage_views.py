@@ -1,6 +1,6 @@
 """What was spent, and what budgets leave."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from drf_spectacular.types import OpenApiTypes
@@ -83,6 +83,7 @@ class Budgets(Scoped):
     """What budgets leave."""
 
     resource = "usage"
+    permissions: ClassVar = {"GET": ("accounts.view_user", "conversations.view_usageentry")}
 
     @extend_schema(
         operation_id="list_budgets",

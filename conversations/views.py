@@ -1,6 +1,6 @@
 """The conversations' part of the API."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations import examples, provider
-from conversations.answering import Answering, Begun, begun, require_read
+from conversations.answering import ASKING, Answering, Begun, begun, require_read
 from conversations.models import AuditEntry, Conversation, Message
 from conversations.search_serializers import ArchivedSerializer, BranchesSerializer
 from conversations.serializers import (
@@ -48,6 +48,9 @@ _new_conversation = NewConversationSerializer()
 class ConversationList(generics.ListAPIView[Conversation], Answering):
     """Conversations, latest first; opening a new one."""
 
+    permissions: ClassVar = {
+        "POST": ("conversations.add_conversation", "documents.view_document"),
+    }
     serializer_class = ConversationSerializer
 
     def get_queryset(self) -> QuerySet[Conversation]:
@@ -160,6 +163,7 @@ class ConversationDetail(Scoped, generics.RetrieveDestroyAPIView[Conversation]):
 class MessageList(generics.ListAPIView[Message], Answering):
     """The messages of one conversation; asking the next question."""
 
+    permissions: ClassVar = ASKING
     serializer_class = MessageSerializer
     queryset = Message.objects.none()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -44,6 +44,7 @@ USER_ID = OpenApiParameter(
     OpenApiTypes.UUID,
     description="Whose objects. A user's own key needs none; a service key sees all without it.",
 )
+UPLOADING = {"POST": ("documents.add_document",)}
 CONTENT_TYPES = {"pdf": "application/pdf", "txt": "text/plain"}
 EXAMPLE = OpenApiExample(
     "Document",
@@ -77,6 +78,8 @@ class Scoped(Repeatable):
     """
 
     resource: str
+    # What staff need for a method, where that is not what `resource` and the method say.
+    permissions: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     # Methods that change nothing; some searches are POSTs, for what they search with is long.
     reads = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -122,6 +125,7 @@ class DocumentList(Scoped, generics.ListAPIView[Document]):
     """Documents, newest first; upload of a new one."""
 
     resource = "documents"
+    permissions: ClassVar = UPLOADING
     serializer_class = DocumentSerializer
     parser_classes = (MultiPartParser,)
 
@@ -218,6 +222,7 @@ class ChunkList(Scoped, generics.ListAPIView[Chunk]):
     """The chunks of one document."""
 
     resource = "documents"
+    permissions: ClassVar = {"GET": ("documents.view_document", "documents.view_chunk")}
     serializer_class = ChunkSerializer
     queryset = Chunk.objects.none()
 

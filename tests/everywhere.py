@@ -14,7 +14,9 @@ from django.db import connection
 
 # Tables that keep ids of users who were forgotten, on purpose, and why.
 PSEUDONYMOUS: dict[str, str] = {
-    "conversations_auditentry": "what was done to which conversation, and by which staff",
+    "conversations_auditentry": (
+        "what was done to which conversation, and by which staff; that the user was deleted"
+    ),
 }
 
 # Tables that hold nothing of any user, and why.

@@ -19,6 +19,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from botgpt.accounts.models import KEY_PREFIX, APIKey, User
+from botgpt.accounts.permissions import MissingPermission
 from botgpt.accounts.scopes import every_scope, needed
 from botgpt.api import request_id
 from conversations.models import Actor, ActorKind, Limit
@@ -26,20 +27,22 @@ from conversations.models import Actor, ActorKind, Limit
 # The code of the problem that tells of an expired key.
 EXPIRED = "key_expired"
 EVERY_SCOPE = frozenset(every_scope())
+ADD_USER = "accounts.add_user"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a request may act for: its owner, or any user where `owner` is None.
 
-    `limits` and `scopes` are those of the API key, where the caller showed one; others may do
-    everything.
+    `limits` and `scopes` are those of the API key, where the caller showed one. What staff may do
+    is for their permissions to say; `adds_users` is one of these.
     """
 
     owner: User | None
     actor: Actor
     limits: tuple[Limit, ...] = ()
     scopes: Collection[str] = EVERY_SCOPE
+    adds_users: bool = True
 
     @property
     def key_id(self) -> UUID | None:
@@ -55,11 +58,16 @@ class Caller:
     @property
     def is_staff(self) -> bool:
         """Somebody who is signed in to the admin."""
-        return self.identity.startswith("staff:")
+        return self.actor.kind == ActorKind.STAFF
 
     def acting_for(self, user_id: UUID) -> User:
-        """The user to act for, made on first use. Raises NotFound for another's key."""
+        """The user to act for, made on first use.
+
+        Raises NotFound for another's key, MissingPermission for staff who may not add users.
+        """
         if self.owner is None:
+            if not (self.adds_users or User.objects.filter(pk=user_id).exists()):
+                raise MissingPermission([ADD_USER])
             return User.objects.known_as(user_id)
         if user_id != self.owner.pk:
             raise NotFound("This key acts for its owner only: leave user_id out.")
@@ -96,7 +104,8 @@ class CallerAuthentication(BaseAuthentication):
             return self._by_key(secret.strip(), request)
         session = SessionAuthentication().authenticate(request)
         if session is not None and session[0].is_staff:
-            return session[0], Caller(None, _actor(request, ActorKind.STAFF, session[0].pk))
+            user, actor = session[0], _actor(request, ActorKind.STAFF, session[0].pk)
+            return user, Caller(None, actor, adds_users=user.has_perm(ADD_USER))
         if settings.OPEN_ACCESS:
             return AnonymousUser(), Caller(None, _actor(request, ActorKind.OPEN))
         raise NotAuthenticated("Send an API key: `Authorization: Bearer <key>`.")

@@ -1,5 +1,7 @@
 """All of a user's data as a download."""
 
+from typing import ClassVar
+
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -18,6 +20,15 @@ class Export(Scoped, AsyncAPIView):
     """All there is of one user, to keep."""
 
     resource = "users"
+    permissions: ClassVar = {
+        "GET": (
+            "accounts.view_user",
+            "accounts.view_apikey",
+            "conversations.view_conversation",
+            "conversations.view_usageentry",
+            "documents.view_document",
+        )
+    }
 
     @extend_schema(
         operation_id="export_user",

@@ -15,10 +15,13 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
+from rest_framework.exceptions import PermissionDenied
 
 from botgpt.accounts.models import APIKey, User
+from botgpt.accounts.permissions import require_permissions
 from conversations.models import (
     Actor,
+    ActorKind,
     AuditEntry,
     Conversation,
     Message,
@@ -71,21 +74,57 @@ def belongings(user: User) -> Belongings:
     )
 
 
-def shut_out(user: User) -> None:
-    """From now on no key and no password of theirs acts for the user."""
+class StaffAccount(PermissionDenied):
+    """Whoever asks is no superuser."""
+
+    default_code = "staff_account"
+    default_detail = (
+        "This is a staff account: only a superuser, signed in to the admin, deletes it."
+    )
+
+
+def permissions_to_forget(users: Collection[User]) -> list[str]:
+    """Those that staff need: to delete users, and whatever these have."""
+    theirs: dict[str, Any] = {
+        "conversations.delete_conversation": Conversation.objects.filter(user__in=users),
+        "documents.delete_document": Document.objects.filter(user__in=users),
+        "accounts.delete_apikey": APIKey.objects.filter(owner__in=users),
+    }
+    return ["accounts.delete_user", *(name for name, rows in theirs.items() if rows.exists())]
+
+
+def require_may_forget(user: User, actor: Actor) -> None:
+    """Raises StaffAccount or MissingPermission."""
+    # A key is no account: not even the key of a superuser is one.
+    account = actor.id if actor.kind == ActorKind.STAFF else None
+    by = User.objects.get(pk=account) if account else User()
+    if not by.may_manage(user):
+        raise StaffAccount()
+    if account:
+        require_permissions(by, permissions_to_forget([user]))
+
+
+def shut_out(user: User, actor: Actor) -> None:
+    """From now on no key and no password of theirs acts for the user.
+
+    It is the first step of each deletion, so it tells the audit trail.
+    """
     user.set_unusable_password()
     user.is_active = False
-    # Another call may have removed the user meanwhile, which `save` would take for an error.
-    User.objects.filter(pk=user.pk).update(password=user.password, is_active=False)
-    user.api_keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+    with transaction.atomic():
+        # Another call may have removed the user meanwhile, which `save` would take for an error.
+        User.objects.filter(pk=user.pk).update(password=user.password, is_active=False)
+        user.api_keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+        AuditEntry.objects.record_user_deletion(actor, user.pk, user.date_joined)
 
 
 def forget(user: User, progress: Progress = lambda _: None, *, actor: Actor = SYSTEM) -> None:
     """Deletes all there is of a user, and makes their usage nobody's.
 
-    The audit trail keeps that `actor` deleted the conversations, but no longer whose they were.
+    The audit trail keeps that `actor` deleted the user, and the conversations, but no longer whose
+    these were.
     """
-    shut_out(user)
+    shut_out(user, actor)
     _stop_answers(user)
     keys = list(user.api_keys.values_list("pk", flat=True))
     callers = [f"staff:{user.pk}", *(f"key:{one}" for one in keys)]

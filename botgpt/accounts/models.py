@@ -103,6 +103,10 @@ class User(Budgeted, AbstractUser):
     def __str__(self) -> str:
         return self.get_full_name() or self.username
 
+    def may_manage(self, other: "User") -> bool:
+        """Whether this account may change or delete that one: those of staff are for superusers."""
+        return self.is_superuser or not (other.is_staff or other.is_superuser)
+
 
 class APIKeyManager(models.Manager["APIKey"]):
     """Makes keys, and finds the one that a caller shows."""

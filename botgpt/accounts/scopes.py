@@ -7,6 +7,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from botgpt.accounts.permissions import needed_permissions, require_permissions
+
 
 class Scope(models.TextChoices):
     """A right on a kind of objects. Answers rest on documents whatever the key may do to those."""
@@ -45,14 +47,16 @@ class MissingScope(PermissionDenied):
 
 
 class HasScope(BasePermission):
-    """Lets in callers with the scope that the call needs."""
+    """Lets in keys with the scope that the call needs, and staff with the permissions."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises MissingScope."""
+        """Raises MissingScope or MissingPermission."""
         method = request.method or ""
         if not hasattr(view, method.lower()):
             return True  # nobody may: a 405 follows
         scope = needed(view, method)
         if scope not in request.auth.scopes:  # type: ignore[union-attr]
             raise MissingScope(scope)
+        if request.auth.is_staff:  # type: ignore[union-attr]
+            require_permissions(request.user, needed_permissions(view, method))
         return True

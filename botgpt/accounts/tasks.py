@@ -8,7 +8,13 @@ from django.db import InterfaceError, OperationalError, transaction
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
-from botgpt.accounts.forgetting import Belongings, belongings, forget, shut_out
+from botgpt.accounts.forgetting import (
+    Belongings,
+    belongings,
+    forget,
+    require_may_forget,
+    shut_out,
+)
 from botgpt.accounts.models import User
 from conversations.models.audit import Actor, ActorKind
 from documents.origin import of_job
@@ -36,9 +42,13 @@ def forget_user(user_id: str, actor: dict[str, str], origin: dict[str, str] | No
 
 
 def defer_forgetting(user: User, actor: Actor) -> Belongings:
-    """Shuts the user out and queues the rest, in one transaction; how much there is to delete."""
+    """Shuts the user out and queues the rest, in one transaction; how much there is to delete.
+
+    Raises StaffAccount or MissingPermission where `actor` may not.
+    """
+    require_may_forget(user, actor)
     with transaction.atomic():
-        shut_out(user)
+        shut_out(user, actor)
         who = {
             "kind": actor.kind.value,
             "id": str(actor.id or ""),

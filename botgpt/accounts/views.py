@@ -52,7 +52,8 @@ class UserDetail(Scoped):
             "For service keys. The user's own keys end at once; a worker then deletes "
             "conversations, documents with their files, keys, and the user. Usage stays in the "
             "sums and is nobody's. Done once the user's lists are empty and this call answers 404; "
-            "what is saved for the same `user_id` after that belongs to a new user."
+            "what is saved for the same `user_id` after that belongs to a new user. Only a "
+            "superuser, signed in to the admin, deletes a staff account."
         ),
         responses={202: BelongingsSerializer},
         examples=[BELONGINGS],

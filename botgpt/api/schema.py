@@ -34,6 +34,11 @@ PROBLEM = {
             "type": "string",
             "description": "What the API key lacks, where that is why the call was refused.",
         },
+        "permissions": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What the staff account lacks, where that is why.",
+        },
         "conversation_id": {"type": "string", "format": "uuid"},
         "message_id": {"type": "string", "format": "uuid"},
         "answer_id": {

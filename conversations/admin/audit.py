@@ -14,13 +14,13 @@ from conversations.models import ActorKind, AuditEntry
 from documents.admin_lists import ReadOnly
 
 Action = AuditEntry.Action
-RARE = (Action.EXPORTED, Action.DELETED, Action.PROMPT)
+RARE = (Action.EXPORTED, Action.DELETED, Action.PROMPT, Action.USER_DELETED)
 SEARCHED = ("conversation_id", "user_id", "actor_id")
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, Newest, admin.ModelAdmin[AuditEntry]):
-    """Who did what to which conversation, latest first."""
+    """Who did what to which conversation or user, latest first."""
 
     list_display = ("created_at", "who", "action", "conversation", "owner", "request_id")
     list_filter = (
@@ -57,13 +57,17 @@ class AuditEntryAdmin(ReadOnly, Newest, admin.ModelAdmin[AuditEntry]):
         return format_html("{} {}", kind, link(f"accounts_{page}", entry.actor_id))
 
     @admin.display
-    def conversation(self, entry: AuditEntry) -> SafeString:
+    def conversation(self, entry: AuditEntry) -> SafeString | str:
         """A link to the transcript, which may be deleted."""
+        if entry.conversation_id is None:
+            return "-"
         return link("conversations_conversation", entry.conversation_id)
 
     @admin.display(description="user")
     def owner(self, entry: AuditEntry) -> SafeString | str:
-        """A link to whose conversation it is."""
+        """A link to whose conversation it is; the id of one who was deleted."""
+        if entry.action == Action.USER_DELETED:
+            return str(entry.user_id)
         return link("accounts_user", entry.user_id) if entry.user_id else "forgotten"
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

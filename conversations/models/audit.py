@@ -1,9 +1,9 @@
-"""The audit trail: who created, read, exported or deleted which conversation. Ids, never words."""
+"""The audit trail: who created, read, exported or deleted what. Ids, never words."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -56,12 +56,19 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         if rows := [AuditEntry.of(actor, action, user_id, one) for one in ids]:
             insert_together(rows)
 
+    def record_user_deletion(self, actor: Actor, user_id: UUID, joined: datetime) -> None:
+        """Adds that a user is deleted, once: unless that was told since they joined."""
+        action = AuditEntry.Action.USER_DELETED
+        if not self.filter(user_id=user_id, action=action, created_at__gte=joined).exists():
+            AuditEntry.of(actor, action, user_id).save(force_insert=True)
+
     def erase(self, ids: Collection[UUID]) -> int:
         """Takes the ids of a user and their keys out, for when the user is forgotten; how many.
 
-        That something was done, and when, stays; so does which staff did it.
+        That something was done, and when, stays; so does which staff did it. The entry that the
+        user was deleted keeps the id, which proves it.
         """
-        of_user = Q(user_id__in=ids)
+        of_user = Q(user_id__in=ids) & ~Q(action=AuditEntry.Action.USER_DELETED)
         by_user = Q(actor_id__in=ids) & ~Q(actor_kind=ActorKind.STAFF)
         with _allowed(ERASURE):
             return self.filter(of_user | by_user).update(
@@ -87,7 +94,7 @@ def _allowed(reason: str) -> Iterator[None]:
 
 
 class AuditEntry(models.Model):
-    """One thing that somebody did to a conversation. It outlives all that it names."""
+    """One thing that somebody did to a conversation or a user. It outlives all that it names."""
 
     class Action(models.TextChoices):
         """What was done."""
@@ -97,14 +104,19 @@ class AuditEntry(models.Model):
         EXPORTED = "exported"
         DELETED = "deleted"
         PROMPT = "prompt", "prompt seen"
+        USER_DELETED = "user_deleted", "user deleted"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     actor_kind = models.CharField("by", max_length=6, choices=ActorKind)
     actor_id = models.UUIDField(null=True, blank=True)
-    action = models.CharField(max_length=8, choices=Action)
-    conversation_id = models.UUIDField()
+    action = models.CharField(max_length=12, choices=Action)
+    conversation_id = models.UUIDField(
+        null=True, blank=True, help_text="Empty where a user was deleted."
+    )
     user_id = models.UUIDField(
-        null=True, blank=True, help_text="Whose conversation; empty once they are forgotten."
+        null=True,
+        blank=True,
+        help_text="Whose conversation, empty once they are forgotten; or who was deleted.",
     )
     request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField("at", auto_now_add=True)
@@ -125,13 +137,18 @@ class AuditEntry(models.Model):
                 condition=Q(action__in=["exported", "deleted", "prompt"]),
             ),
             models.Index(fields=["id"], name="audit_by_staff", condition=Q(actor_kind="staff")),
+            models.Index(
+                fields=["id"], name="audit_deleted_users", condition=Q(action="user_deleted")
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor_kind}"
 
     @classmethod
-    def of(cls, actor: Actor, action: str, user_id: UUID, conversation_id: UUID) -> "AuditEntry":
+    def of(
+        cls, actor: Actor, action: str, user_id: UUID, conversation_id: UUID | None = None
+    ) -> "AuditEntry":
         """One that is not saved yet."""
         return cls(
             actor_kind=actor.kind,

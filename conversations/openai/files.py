@@ -1,6 +1,6 @@
 """Documents as the files of OpenAI's API."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -19,7 +19,7 @@ from conversations.openai.shapes import PURPOSE, file_body
 from documents.models import Document
 from documents.serializers import DocumentSerializer, IdField, UploadSerializer
 from documents.uploads import accept
-from documents.views import DocumentFile
+from documents.views import UPLOADING, DocumentFile
 
 FILES_AT_ONCE = 1_000
 MOST_AT_ONCE = 10_000
@@ -75,6 +75,7 @@ class OfFiles(OpenAIView, GenericAPIView[Document]):
 class FileList(OfFiles):
     """Files, newest first; upload of a new one."""
 
+    permissions: ClassVar = UPLOADING
     parser_classes = (MultiPartParser,)
     pagination_class = None
 

@@ -1,7 +1,7 @@
 """Chat completions and models, as OpenAI's clients call them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -41,6 +41,14 @@ class BegunChat(Begun):
 
 class ChatCompletions(OpenAIView, Answering):
     """One question of a chat that the client keeps."""
+
+    permissions: ClassVar = {
+        "POST": (
+            "conversations.add_conversation",
+            "conversations.add_message",
+            "documents.view_document",
+        )
+    }
 
     @extend_schema(
         operation_id="openai_chat_completion",

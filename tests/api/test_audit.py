@@ -1,5 +1,6 @@
-"""The audit trail: who created, read, exported or deleted which conversation."""
+"""The audit trail: who created, read, exported or deleted which conversation, or a user."""
 
+import io
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
@@ -206,7 +207,18 @@ def test_deleting_a_user_is_told_and_takes_their_ids_out(admin_client, admin_use
         ("viewed", "key", None, None),
         ("viewed", "staff", admin_user.pk, None),
         ("deleted", "staff", admin_user.pk, None),
+        ("user_deleted", "staff", admin_user.pk, user.pk),
     }
+    assert AuditEntry.objects.filter(action="user_deleted").count() == 1
+
+
+def test_a_user_who_comes_again_is_deleted_again(user):
+    for _ in range(2):
+        call_command("forget", str(user.pk), "--yes", "--json", stdout=io.StringIO())
+        make_user(user.pk)
+
+    entries = AuditEntry.objects.values_list("action", "actor_kind", "user_id", "conversation_id")
+    assert list(entries) == [("user_deleted", "system", user.pk, None)] * 2
 
 
 def test_the_terminal_chat_is_told(user, monkeypatch):

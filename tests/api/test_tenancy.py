@@ -89,6 +89,7 @@ class Somebody:
 
     word: str
     user: User = field(default_factory=make_user)
+    cookies: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         text = f"{self.word} museum\n\nA ticket of the {self.word} museum costs 14.50 euros."
@@ -215,6 +216,7 @@ class Call:
 
         async def within_one_loop() -> Any:
             http = client()
+            http.cookies.load(caller.cookies)
             if self.kind == "multipart/form-data":
                 response = await http.post(address, parts["body"], **options)
             else:

@@ -16,6 +16,7 @@ from django.test import Client
 from botgpt.accounts import forgetting
 from botgpt.accounts.models import APIKey, User
 from conversations.models import (
+    AuditEntry,
     Conversation,
     Message,
     Spending,
@@ -128,6 +129,11 @@ def test_nothing_is_left_in_any_table_or_file(api, user, groq, monkeypatch):
 
     left = found_in_tables(marks)
     assert left.keys() <= PSEUDONYMOUS.keys(), left
+    # Of the user themselves one entry keeps the id: the proof that they were deleted.
+    of_user = AuditEntry.objects.filter(user_id=user.pk).values_list("action", "conversation_id")
+    assert list(of_user) == [("user_deleted", None)]
+    conversations = {str(pk) for pk in AuditEntry.objects.values_list("conversation_id", flat=True)}
+    assert left["conversations_auditentry"] - conversations == {str(user.pk)}
     assert not found_in_files(marks)
     assert told["forgotten"] is True
     assert (told["conversations"], told["messages"], told["documents"]) == (1, 4, 1)

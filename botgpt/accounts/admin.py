@@ -1,7 +1,7 @@
 """Users and API keys in the admin."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -17,7 +17,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from botgpt.accounts import history as history
+from botgpt.accounts.forgetting import StaffAccount, permissions_to_forget
 from botgpt.accounts.models import APIKey, Budgeted, User
+from botgpt.accounts.permissions import missing_permissions
 from botgpt.accounts.scopes import Scope, every_scope
 from botgpt.accounts.tasks import defer_forgetting
 from conversations.budgets import spent
@@ -28,6 +30,12 @@ from documents.models import Document
 from documents.ownership import as_uuid, user_called
 
 NO_BUDGET = "Empty means no limit. Days and months are UTC."
+ISSUE_SERVICE_KEY = "accounts.issue_service_key"
+NO_SERVICE_KEY = (
+    "Name an owner. A service key, which may act for any user, takes the permission "
+    f"{ISSUE_SERVICE_KEY}: ask a superuser for it."
+)
+NO_STAFF_KEY = "This is a staff account: it makes its own keys, or a superuser does."
 
 admin.site.site_header = "BOT GPT"
 admin.site.site_title = "BOT GPT"
@@ -82,6 +90,23 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     filter_horizontal = ("user_permissions",)
+    # Whoever may set these may give themselves every right.
+    for_superusers = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With the rights, for all but superusers."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if request.user.is_superuser else (*fields, *self.for_superusers)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Accounts of staff, their passwords too, are changed by superusers alone."""
+        allowed: bool = super().has_change_permission(request, obj)
+        return allowed and (obj is None or _me(request).may_manage(obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """As `require_may_forget`; what else a user has takes is asked for on the page."""
+        allowed: bool = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or _me(request).may_manage(obj))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """With both counts in the one query."""
@@ -121,14 +146,20 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]
     def get_deleted_objects(
         self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Users by name, the rest by number: a single document has thousands of rows."""
+        """Users by name, the rest by number: a single document has thousands of rows.
+
+        With what is needed and missing, and the accounts of staff, which are for superusers alone.
+        """
+        me = _me(request)
+        needed = permissions_to_forget(objs)
+        kept = [f"{one}: {StaffAccount.default_detail}" for one in objs if not me.may_manage(one)]
         counts = {
             "users": len(objs),
             "conversations": Conversation.objects.filter(user__in=objs).count(),
             "documents": Document.objects.filter(user__in=objs).count(),
             "API keys": APIKey.objects.filter(owner__in=objs).count(),
         }
-        return [str(user) for user in objs], counts, set(), []
+        return [str(user) for user in objs], counts, set(missing_permissions(me, needed)), kept
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """The user is shut out at once and forgotten by a worker: there may be much to delete."""
@@ -142,8 +173,16 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]
             self.delete_model(request, user)
 
 
+def _me(request: HttpRequest) -> User:
+    """Who is signed in, as everybody in the admin is."""
+    return cast(User, request.user)
+
+
 class APIKeyForm(forms.ModelForm[APIKey]):
     """A key with its scopes to tick, and its owner typed in: nobody scrolls through all users."""
+
+    # Who fills it in.
+    me: ClassVar[User]
 
     owner = forms.CharField(
         required=False,
@@ -160,12 +199,21 @@ class APIKeyForm(forms.ModelForm[APIKey]):
     )
 
     def clean_owner(self) -> User | None:
-        """Raises ValidationError where nobody is so called."""
+        """Raises ValidationError where nobody is so called, or they are not for this account."""
         named = self.cleaned_data["owner"]
         owner: User | None = user_called(named) if named else None
         if named and owner is None:
             raise forms.ValidationError("There is no such user. Give a whole id, or a whole name.")
+        if not may_keep_key(self.me, owner):
+            raise forms.ValidationError(NO_STAFF_KEY if owner else NO_SERVICE_KEY)
         return owner
+
+
+def may_keep_key(me: User, owner: User | None) -> bool:
+    """Whether this account may make and change keys of that owner, or without one."""
+    if owner is None:
+        return me.has_perm(ISSUE_SERVICE_KEY)
+    return owner == me or me.may_manage(owner)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -216,6 +264,20 @@ class APIKeyAdmin(LongList, admin.ModelAdmin[APIKey]):
 
     class Media:
         css: ClassVar = {"all": ["botgpt/keys.css"]}
+
+    def has_change_permission(self, request: HttpRequest, obj: APIKey | None = None) -> bool:
+        """Of service keys and those of staff accounts as well as for making them.
+
+        Revoking is an action of the list, for whoever may change keys.
+        """
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or may_keep_key(_me(request), obj.owner))
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """A class of its own for each request, which knows whose that is."""
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.me = request.user
+        return form
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
         """A new key is issued, so that its secret can be shown."""

@@ -185,6 +185,7 @@ class APIKey(Budgeted):
     class Meta:
         verbose_name = "API key"
         ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [("issue_service_key", "Can make and change service keys")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

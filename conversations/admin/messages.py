@@ -90,6 +90,8 @@ class MessageAdmin(ReadOnly, Newest, admin.ModelAdmin[Message]):
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """A message is read where it was said."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         try:
             pk = UUID(object_id)
         except ValueError as error:

@@ -35,6 +35,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from botgpt.api.problems import problem
+from conversations.dashboard.sections import SECTIONS
 from conversations.database import soon_in_database
 from documents import queue
 
@@ -44,7 +45,9 @@ logger = logging.getLogger("botgpt.metrics")
 SECONDS = 3.0
 # Of each file; twice what all routes and two models come to.
 BYTES = 512 * 1024
-REFUSED = "Send METRICS_TOKEN as a bearer token, or sign in as staff."
+REFUSED = (
+    "Send METRICS_TOKEN as a bearer token, or sign in as staff who may see the whole dashboard."
+)
 
 
 def share() -> None:
@@ -130,7 +133,7 @@ class _QueueCollector(Collector):
 @require_safe
 async def view(request: HttpRequest) -> HttpResponse:
     """`GET /metrics`."""
-    if not (allowed(request.headers.get("Authorization", "")) or await _is_staff(request)):
+    if not (allowed(request.headers.get("Authorization", "")) or await _sees_all(request)):
         response = problem(401, REFUSED, code="not_authenticated")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
@@ -153,9 +156,12 @@ def allowed(authorization: str) -> bool:
     return bool(settings.OPEN_ACCESS)
 
 
-async def _is_staff(request: HttpRequest) -> bool:
-    # Programs have no session, and so no user.
-    return hasattr(request, "auser") and (await request.auser()).is_staff
+async def _sees_all(request: HttpRequest) -> bool:
+    """Whether this is a member of staff who may see every number of the dashboard."""
+    if not hasattr(request, "auser"):  # programs have no session, and so no user
+        return False
+    user = await request.auser()
+    return user.is_staff and await user.ahas_perms([one.permission for one in SECTIONS])
 
 
 # --- Workers, which answer no requests otherwise ------------------------------------------------

@@ -388,7 +388,8 @@ LOGGING = {
     },
 }
 
-# Who may read /metrics; without it staff alone, or everyone where access is open.
+# Who may read /metrics; without it staff who see the whole dashboard, or everyone where access is
+# open.
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 # Where processes of one machine keep their numbers for each other.
 METRICS_DIR = Path(env.text("METRICS_DIR", str(DATA_DIR / "metrics"))).absolute()

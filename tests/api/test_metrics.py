@@ -10,7 +10,9 @@ from prometheus_client import REGISTRY
 
 from botgpt.accounts.models import APIKey
 from conversations import live
+from conversations.dashboard.sections import SECTIONS
 from documents import origin
+from tests.api.test_staff_rights import Staff
 from tests.factories import assert_problem, make_conversation, post
 from tests.launch.test_launch import ROOT, environment
 
@@ -38,6 +40,15 @@ def test_without_a_token_staff_alone_may_read(client, admin_client, user, settin
         assert_problem(response, 401, "not_authenticated")
         assert response.headers["WWW-Authenticate"] == "Bearer"
     assert admin_client.get("/metrics").status_code == 200
+
+
+def test_staff_read_them_who_may_see_the_whole_dashboard(settings):
+    settings.OPEN_ACCESS = False
+    views = {section.permission for section in SECTIONS}
+
+    assert Staff(views).http.get("/metrics").status_code == 200
+    for one in views:
+        assert_problem(Staff(views - {one}).http.get("/metrics"), 401, "not_authenticated")
 
 
 def test_with_a_token_it_is_asked_for_where_access_is_open_too(client, settings):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -15,9 +16,10 @@ USER = "5e0f2a4e-5c0f-4d8e-9d0a-2f6f0e9b1c11"
 
 
 class Guarded(NamedTuple):
-    """Its address, a user's key, a service key, and the password of its administrator."""
+    """Its address and data, a user's key, a service key, and the password of its administrator."""
 
     url: str
+    data_dir: Path
     users_key: str
     service_key: str
     password: str
@@ -38,7 +40,7 @@ def guarded(tmp_path_factory, browser: Browser):
     with served(data_dir, port, DEBUG="false") as (_, banner):
         password = banner.split("admin / ")[1].split()[0]
         users, services = create_key("--user", USER), create_key()
-        yield Guarded(f"http://127.0.0.1:{port}", users, services, password)
+        yield Guarded(f"http://127.0.0.1:{port}", data_dir, users, services, password)
 
 
 @pytest.fixture
@@ -111,6 +113,22 @@ def test_staff_need_no_key(stranger: Page, guarded) -> None:
     add(stranger, "museum.txt", "A ticket costs 14.50 euros.\n")
     ask(stranger, "What does a ticket cost?")
     expect(stranger.locator(".prose blockquote")).to_have_text("A ticket costs 14.50 euros.")
+
+
+def test_staff_without_permissions_are_told_what_they_lack(stranger: Page, guarded) -> None:
+    make = "User.objects.create_user('clerk', password='clerks', is_staff=True)"
+    command = [sys.executable, "manage.py", "shell", "-c", make]
+    subprocess.run(command, cwd=ROOT, env=environment(guarded.data_dir), check=True)
+    stranger.goto("/admin/")
+    stranger.get_by_label("Username").fill("clerk")
+    stranger.get_by_label("Password").fill("clerks")
+    stranger.get_by_role("button", name="Log in").click()
+    stranger.goto("/")
+
+    told = stranger.get_by_role("alert")
+    expect(told.filter(has_text="permission conversations.view_conversation")).to_be_visible()
+    ask(stranger, "What does a ticket cost?")
+    expect(told.filter(has_text="conversations.add_conversation")).to_be_visible()
 
 
 def test_without_a_model_the_page_says_what_to_do(stranger: Page, guarded) -> None:

@@ -88,6 +88,8 @@ class ModelFailed(AnsweringFailed):
     STATUSES = (
         (errors.RateLimited, 429),
         (errors.TooLong, 422),
+        (errors.TokenLimit, 422),
+        (errors.Withheld, 422),
         (errors.UpstreamTimeout, 504),
         (errors.Overloaded, 503),
         (errors.Unreachable, 503),

@@ -17,7 +17,7 @@ from documents import tracing
 from llm import catalogue, context, follow_up, prompts, tokens
 from llm.errors import LLMError, UpstreamTimeout
 from llm.follow_up import Exchange
-from llm.messages import THINKING_LITTLE, Completion, Usage
+from llm.messages import NO_USAGE, THINKING_LITTLE, Completion, Usage
 from llm.retrieval import Query
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 REWRITE_TOKENS = 400
 
 Rewriting = Conversation.Rewriting
-NOTHING = Usage(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Asked:
     """What the model that writes searches took; `failure` is the code of why it was in vain."""
 
     model: str = ""
-    usage: Usage = NOTHING
+    usage: Usage = NO_USAGE
     failure: str = ""
     milliseconds: int = 0
 
@@ -69,14 +68,14 @@ async def write(question: str, before: Sequence[Exchange], rewriting: Rewriting)
     if client is None or not is_for_model(question, before, rewriting):
         return by_terms(question, before, rewriting)
     started = time.perf_counter()
-    answering, usage, failure = model().name, NOTHING, ""
+    answering, usage, failure = model().name, NO_USAGE, ""
     try:
         with tracing.span("rewrite", **{"gen_ai.request.model": answering}):
             completion = await _ask(client, question, before)
         answering, usage = completion.model, completion.usage
         rewritten = follow_up.parsed(completion.text)
     except LLMError as error:
-        failure = error.code
+        answering, usage, failure = error.model or answering, error.usage, error.code
     except follow_up.Unusable as error:
         failure = str(error)
     milliseconds = int((time.perf_counter() - started) * 1000)

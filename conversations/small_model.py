@@ -15,7 +15,7 @@ from conversations.budgets import Held
 from conversations.database import in_database
 from conversations.models import Conversation
 from llm import catalogue, context, errors, tokens
-from llm.messages import THINKING_LITTLE, ChatMessage, Usage
+from llm.messages import NO_USAGE, THINKING_LITTLE, ChatMessage, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def ask(call: Call) -> str:
     counted = context.prompt_tokens(call.messages, lambda text: tokens.estimate(text, model))
     most = Usage(counted, call.max_tokens + THINKING_TOKENS)
     held = await in_database(budgets.hold, call.conversation, call.charged_to, model.name, most)
-    answering, usage = model.name, Usage(0, 0)
+    answering, usage = model.name, NO_USAGE
     try:
         async with asyncio.timeout(SECONDS):
             completion = await client.complete(
@@ -65,6 +65,9 @@ async def ask(call: Call) -> str:
         answering, usage = completion.model, completion.usage
     except TimeoutError as error:
         raise errors.UpstreamTimeout() from error
+    except errors.LLMError as error:
+        answering, usage = error.model or answering, error.usage
+        raise
     finally:
         await in_database(_charge, call, answering, usage, held)
     return completion.text

@@ -19,9 +19,16 @@ from conversations.models import Citation, Conversation, Message, Retrieval, Usa
 from conversations.rewriting import Asked, Searches
 from documents import tracing
 from llm import catalogue, context, extractive, prompts, tokens
-from llm.errors import LLMError
+from llm.errors import LLMError, Wordless
 from llm.follow_up import Exchange
-from llm.messages import ChatMessage, Completion, Sampling, Usage, fingerprint
+from llm.messages import (
+    NO_USAGE,
+    ChatMessage,
+    Completion,
+    Sampling,
+    Usage,
+    fingerprint,
+)
 from llm.passages import Passage
 
 if TYPE_CHECKING:
@@ -71,6 +78,8 @@ class Turn:
         self.plan: Plan | None = None
         # The model that answers, known from its first word on: another one may have stood in.
         self.speaker = ""
+        # What the provider reported that the answer took.
+        self.reported = NO_USAGE
         self.first_words_at: datetime | None = None
         # What takes the marks that point nowhere out of the answer as it comes.
         self.marks: MarksInStream | NoMarks = NoMarks()
@@ -80,6 +89,12 @@ class Turn:
     def grounded(self) -> bool:
         """True where the answer has to rest on documents."""
         return bool(self.conversation.mode == Conversation.Mode.GROUNDED_RAG)
+
+    @property
+    def ended_wordless(self) -> bool:
+        """Whether the model ended the answer by itself, without a word."""
+        failed = self.answer.status == Message.Status.FAILED
+        return failed and bool(self.answer.finish_reason)
 
     @property
     def ids(self) -> dict[str, str]:
@@ -160,9 +175,8 @@ class Turn:
         answer = self.answer
         answer.status = Message.Status.COMPLETED
         answer.model, answer.finish_reason = completion.model, completion.finish_reason
-        told = completion.usage
-        usage = told if told.prompt_tokens else self._estimated(plan, said)
-        self._settle(plan, said, usage, estimated=usage != told)
+        self.reported = completion.usage
+        self._settle(plan, said, self._took(plan, said))
         logger.info(
             "answer completed",
             extra=self._log_ids()
@@ -183,17 +197,18 @@ class Turn:
             answer.error_code, answer.error = exceptions.INTERRUPTED
         else:
             answer.finish_reason = "cancelled"
-        plan, usage = self.plan, Usage(0, 0)
+        plan, usage = self.plan, NO_USAGE
         if plan is not None:
             answer.model = self._model(plan) if plan.asks_model else catalogue.EXTRACTIVE
-            usage = self._estimated(plan, said)
-        self._settle(plan, said, usage, estimated=True)
+            usage = self._took(plan, said)
+        self._settle(plan, said, usage)
         logger.info("answer stopped", extra=self._log_ids() | {"status": str(status)})
 
     def fail(self, error: BaseException, said: str) -> None:
-        """Marks the answer failed, with a reason that the user can read."""
+        """Marks the answer failed, for a reason that the user can read; what it took is entered."""
         if isinstance(error, LLMError):
             code, detail = error.code, error.detail
+            self.reported, self.speaker = error.usage, error.model or self.speaker
         elif isinstance(error, exceptions.BudgetExceeded):
             code, detail = error.default_code, str(error.detail)
         elif isinstance(error, context.QuestionTooLong):
@@ -207,26 +222,22 @@ class Turn:
         # As it is stored: what an attempt to save left in the fields may be why it failed.
         kept = Message.objects.select_related("parent").filter(pk=self.answer.pk).first()
         plan = self.plan
-        usage = self._estimated(plan, said) if plan and said else Usage(0, 0)
+        has_taken = said or self.reported.prompt_tokens
+        usage = self._took(plan, said) if plan and has_taken else NO_USAGE
         if kept is None:
             # Deleted: `save` has charged it where it came to that.
             saving = isinstance(error, Message.DoesNotExist)
-            self._charge(self._entry(Usage(0, 0) if saving else usage, estimated=True))
+            self._charge(self._entry(NO_USAGE if saving else usage))
             return
         kept.status, kept.error_code, kept.error = Message.Status.FAILED, code, detail
+        if isinstance(error, Wordless):
+            kept.model, kept.finish_reason = error.model, error.finish_reason
         if plan is not None:
             _note_prompt(kept, plan, 0)
         self.answer = kept
-        self._settle(None, said, usage, estimated=True)
+        self._settle(None, said, usage)
 
-    def _settle(
-        self,
-        plan: Plan | None,
-        said: str,
-        usage: Usage,
-        *,
-        estimated: bool,
-    ) -> None:
+    def _settle(self, plan: Plan | None, said: str, usage: Usage) -> None:
         """Saves the answer with its citations and writes down what it took, in one transaction."""
         answer = self.answer
         answer.prompt_tokens = usage.prompt_tokens
@@ -241,7 +252,7 @@ class Turn:
         if plan is not None and marked is not None:
             answer.grounding = marked.grounding
             citations = cite(answer, marked.numbers, plan.passages, plan.query)
-        entry, former_cost = self._entry(usage, estimated=estimated), answer.cost_usd
+        entry, former_cost = self._entry(usage), answer.cost_usd
         answer.cost_usd += entry.cost_usd
         outgrown = plan is not None and plan.receipt.history.left_out
         try:
@@ -268,7 +279,7 @@ class Turn:
             entry.enter(self.answer.began_at, self.answer.reserved)
         self.answer.reserved_tokens, self.answer.reserved_usd = 0, Decimal(0)
 
-    def _entry(self, usage: Usage, *, estimated: bool) -> UsageEntry:
+    def _entry(self, usage: Usage) -> UsageEntry:
         return ledger.entry(
             self.conversation,
             ledger.Purpose.ANSWER,
@@ -276,7 +287,7 @@ class Turn:
             usage,
             message_id=self.answer.pk,
             charged_to=self.answer.charged_to,
-            estimated=estimated,
+            estimated=usage != self.reported,
         )
 
     def _charged_model(self) -> str:
@@ -287,10 +298,12 @@ class Turn:
         """Who answers; until a word is said, who was asked first."""
         return self.speaker or plan.models[0]
 
-    def _estimated(self, plan: Plan, said: str) -> Usage:
-        """What an answer that was cut short took: the provider tells it only at an answer's end."""
+    def _took(self, plan: Plan, said: str) -> Usage:
+        """What the answer took: as reported, or an estimate for one that ended before that."""
+        if self.reported.prompt_tokens:
+            return self.reported
         if not plan.asks_model:
-            return Usage(0, 0)
+            return NO_USAGE
         model = catalogue.find(self._model(plan))
         return Usage(plan.receipt.total, tokens.estimate(said, model))
 

@@ -136,15 +136,19 @@ class GroqClient:
         stream = await self._first_to_answer(models, ask)
         async with aclosing(stream):
             events = replies.Events()
-            with stream.watching:
-                async for data in stream.response.aiter_bytes():
-                    if text := events.feed(data):
-                        stream.watch.spoke()
-                        with _unread(stream.response):
-                            yield Delta(text, stream.model, events.ended)
-                    if events.broken:
-                        break
-                completion = events.completion(stream.model)
+            try:
+                with stream.watching:
+                    async for data in stream.response.aiter_bytes():
+                        if text := events.feed(data):
+                            stream.watch.spoke()
+                            with _unread(stream.response):
+                                yield Delta(text, stream.model, events.ended)
+                        if events.broken:
+                            break
+                    completion = events.completion(stream.model)
+            except errors.LLMError as error:
+                error.note_usage(events.usage, stream.model)
+                raise
             yield completion
 
     async def offered(self) -> frozenset[str]:
@@ -188,7 +192,8 @@ class GroqClient:
             except errors.LLMError as error:
                 failures.append(error)
                 break
-        raise failures[0]
+        # Only who was asked last can have taken anything.
+        raise failures[0].note_usage(failures[-1].usage, failures[-1].model)
 
     async def _served(self, model: catalogue.Model) -> catalogue.Model:
         """The model, or the successor that our key is served in its place.

@@ -1,16 +1,28 @@
 """What can go wrong on the model's side, as one small tree."""
 
+from typing import Self
+
+from llm.messages import NO_USAGE, Usage
+
 
 class LLMError(Exception):
     """No answer. `detail` is for the API's caller and never holds the upstream's own text."""
 
     code = "model_failed"
     detail = "The model failed: try again."
+    # What the provider reported that the call took, and the model that took it.
+    usage = NO_USAGE
+    model = ""
 
     def __init__(self, retry_after: int | None = None) -> None:
         """`retry_after` is in seconds, at least 1, where the provider named it."""
         super().__init__(self.detail)
         self.retry_after = retry_after
+
+    def note_usage(self, usage: Usage, model: str) -> Self:
+        """Keeps what has to be paid although there is no answer; returns the error."""
+        self.usage, self.model = usage, model
+        return self
 
 
 class RateLimited(LLMError):
@@ -56,10 +68,40 @@ class Unreachable(LLMError):
 
 
 class BadUpstreamAnswer(LLMError):
-    """What came is malformed, empty or cut off."""
+    """What came is malformed or cut off."""
 
     code = "model_bad_answer"
     detail = "The model's answer was broken off or malformed: ask again."
+
+
+class Wordless(LLMError):
+    """The model ended its answer by itself, without a word; `finish_reason` is the provider's."""
+
+    code = "empty_answer"
+    detail = "The model ended its answer without a word: ask again."
+
+    def __init__(self, finish_reason: str) -> None:
+        """Why it ended."""
+        super().__init__()
+        self.finish_reason = finish_reason
+
+
+class TokenLimit(Wordless):
+    """A reasoning model thought until the answer's tokens were used up."""
+
+    code = "token_limit"
+    detail = (
+        "The model used up the answer's tokens before its first word: allow more "
+        "(max_completion_tokens, at most ANSWER_TOKENS of the server), or ask for a lower "
+        "reasoning_effort."
+    )
+
+
+class Withheld(Wordless):
+    """The provider's filter kept the answer back."""
+
+    code = "content_filter"
+    detail = "The model's provider withheld the answer for its content: ask in other words."
 
 
 class Refused(LLMError):

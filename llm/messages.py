@@ -52,6 +52,9 @@ class Usage:
     cached_tokens: int = 0
 
 
+NO_USAGE = Usage(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of an answer's text: what came at once, one token or several.

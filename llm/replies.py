@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from llm.errors import BadUpstreamAnswer
-from llm.messages import Completion, Usage, storable
+from llm.errors import BadUpstreamAnswer, LLMError, TokenLimit, Withheld, Wordless
+from llm.messages import NO_USAGE, Completion, Usage, storable
 
 # A provider that sends a page of text instead of a short name is not to be stored whole.
 REASON_CHARS = 40
@@ -14,9 +14,10 @@ MOST_TOKENS = 2**31 - 1
 # In bytes. One event is a few hundred; what goes on without a line's end is no stream of events.
 LONGEST_LINE = 1_000_000
 
-_UNKNOWN = Usage(0, 0)
 # The fields that the format of server-sent events has beside `data`; a comment's name is empty.
 _OTHER_FIELDS = {b"", b"event", b"id", b"retry"}
+# What an answer without a word is, by the provider's reason for its end.
+_WORDLESS = {"length": TokenLimit, "content_filter": Withheld}
 # What reading JSON of another shape than expected raises.
 _OTHER_SHAPE = (
     ArithmeticError,
@@ -38,7 +39,8 @@ class Events:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._said: list[str] = []
-        self._usage = _UNKNOWN
+        # As far as the provider has reported it, which holds however the stream ends.
+        self.usage = NO_USAGE
         self._reason = ""
         self._id: str | None = None
         self._done = False
@@ -77,10 +79,10 @@ class Events:
         return text
 
     def completion(self, model: str) -> Completion:
-        """The whole answer, at the stream's end. Raises BadUpstreamAnswer where it is broken."""
+        """The whole answer, at the stream's end. Raises BadUpstreamAnswer or Wordless."""
         if self._failure is not None:
             raise BadUpstreamAnswer() from self._failure
-        return _completion("".join(self._said), model, self._usage, self._reason, self._id)
+        return _completion("".join(self._said), model, self.usage, self._reason, self._id)
 
     def _text(self, line: bytes) -> str:
         """What one line adds to the answer."""
@@ -94,30 +96,42 @@ class Events:
 
     def _chunk(self, chunk: dict[str, Any]) -> str:
         own = chunk.get("x_groq") or {}
+        # Groq has a place of its own for the usage, in the last chunk; OpenAI has another.
+        if reported := own.get("usage") or chunk.get("usage"):
+            self.usage = _usage(reported)
         if chunk.get("error") or own.get("error"):
             raise ValueError("an error told in the stream")
         self._id = chunk.get("id") or self._id
-        # Groq has a place of its own for the usage, in the last chunk; OpenAI has another.
-        if told := own.get("usage") or chunk.get("usage"):
-            self._usage = _usage(told)
         text = ""
         for choice in chunk["choices"]:
             self._reason = choice.get("finish_reason") or self._reason
-            text += (choice.get("delta") or {}).get("content") or ""
+            text += _words(choice.get("delta") or {})
         return text
 
 
 def whole(body: bytes, model: str) -> Completion:
-    """The answer in the JSON of a call that does not stream. Raises BadUpstreamAnswer."""
+    """The answer in the JSON of a call that does not stream.
+
+    Raises BadUpstreamAnswer or Wordless, with the usage that was reported.
+    """
+    usage = NO_USAGE
     try:
         answer = _read(body)
-        choice = answer["choices"][0]
-        text = choice["message"].get("content") or ""
-        reason = choice.get("finish_reason") or ""
         usage = _usage(answer.get("usage") or {})
+        choice = answer["choices"][0]
+        text = _words(choice["message"])
+        reason = choice.get("finish_reason") or ""
         return _completion(storable(text), model, usage, reason, answer.get("id"))
+    except LLMError as error:
+        error.note_usage(usage, model)
+        raise
     except _OTHER_SHAPE as error:
-        raise BadUpstreamAnswer() from error
+        raise BadUpstreamAnswer().note_usage(usage, model) from error
+
+
+def _words(message: dict[str, Any]) -> str:
+    """What a message, or a piece of one, says; a refusal is an answer too."""
+    return message.get("content") or message.get("refusal") or ""
 
 
 def _read(text: bytes) -> Any:
@@ -132,10 +146,13 @@ def _read(text: bytes) -> Any:
 def _completion(
     text: str, model: str, usage: Usage, reason: str, request_id: str | None
 ) -> Completion:
-    """Raises BadUpstreamAnswer where the answer is empty or was cut off."""
-    if not text.strip() or not reason:
+    """Raises BadUpstreamAnswer where the answer was cut off, Wordless where it is empty."""
+    reason = storable(str(reason))[:REASON_CHARS]
+    if not reason:
         raise BadUpstreamAnswer()
-    return Completion(text, model, usage, storable(str(reason))[:REASON_CHARS], request_id)
+    if not text.strip():
+        raise _WORDLESS.get(reason, Wordless)(reason)
+    return Completion(text, model, usage, reason, request_id)
 
 
 def _usage(told: dict[str, Any]) -> Usage:

@@ -45,7 +45,13 @@ ORDINARY = (
 ENTERPRISE = (*ORDINARY, "llama-3.3-70b-versatile", "llama-3.1-8b-instant")
 
 
-def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop") -> Reply:
+def answer(
+    text: str,
+    *,
+    delay: float = 0.0,
+    finish_reason: str | None = "stop",
+    usage: Mapping[str, Any] = USAGE,
+) -> Reply:
     """A whole answer, or one word a chunk with `delay` seconds between, as the request asks."""
 
     def reply(handler: "Handler", request: Received) -> None:
@@ -56,14 +62,14 @@ def answer(text: str, *, delay: float = 0.0, finish_reason: str | None = "stop")
                 "message": {"role": "assistant", "content": text},
                 "finish_reason": finish_reason,
             }
-            handler.send_json(200, _body(request, "chat.completion", [choice], usage=USAGE))
+            handler.send_json(200, _body(request, "chat.completion", [choice], usage=usage))
             return
         handler.start_events()
         for word in re.findall(r"\S+\s*|\s+", text):
             handler.send_event(_chunk(request, {"content": word}))
             time.sleep(delay)
         last = _chunk(request, {}, finish_reason)
-        handler.send_event(last | {"x_groq": {"id": "req_1", "usage": USAGE}})
+        handler.send_event(last | {"x_groq": {"id": "req_1", "usage": usage}})
         handler.send_line("data: [DONE]")
         handler.end_events()
 
@@ -91,6 +97,42 @@ def paused(text: str, words: int, go_on: threading.Event, *, delay: float = 0.02
 def empty() -> Reply:
     """An answer that says nothing."""
     return answer("")
+
+
+def thoughts_alone(tokens: int = 1_900) -> Reply:
+    """A reasoning model that thinks until the answer's tokens are used up."""
+    usage = {"prompt_tokens": 100, "completion_tokens": tokens, "total_tokens": 100 + tokens}
+    return answer("", finish_reason="length", usage=usage)
+
+
+def refusal(text: str) -> Reply:
+    """A refusal, in the field that OpenAI's API has for it."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        said = {"content": None, "refusal": text}
+        if not request.body.get("stream"):
+            message = {"role": "assistant", **said}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            handler.send_json(200, _body(request, "chat.completion", [choice], usage=USAGE))
+            return
+        handler.start_events()
+        handler.send_event(_chunk(request, said))
+        handler.send_event(_chunk(request, {}, "stop") | {"usage": USAGE})
+        handler.end_events()
+
+    return reply
+
+
+def broken_after_usage(words: str = "") -> Reply:
+    """A stream that reports its usage and then tells of an error."""
+
+    def reply(handler: "Handler", request: Received) -> None:
+        handler.start_events()
+        handler.send_event(_chunk(request, {"content": words}) | {"usage": USAGE})
+        handler.send_event({"error": {"message": "upstream secret words"}})
+        handler.end_events()
+
+    return reply
 
 
 def error(status: int, headers: dict[str, str] | None = None, *, code: str = "x") -> Reply:

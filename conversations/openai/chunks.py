@@ -1,13 +1,15 @@
 """An answer as a stream of OpenAI's chunks."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from conversations.bodies import told_message
 from conversations.live import LiveAnswer
+from conversations.models import Message
 from conversations.openai.errors import error_body
 from conversations.openai.shapes import Head, annotations, finish_reason, usage
 from conversations.streaming import words_and_end
@@ -36,6 +38,10 @@ class Chunks:
                 if not some:
                     yield b": keep-alive\n\n"
                 for _, name, data in some:
+                    if name == "error" and answer.turn.ended_wordless:
+                        with suppress(Message.DoesNotExist):
+                            data = {"answer": await told_message(answer.turn.answer)}
+                            name = "message.completed"
                     if name == "error":
                         yield _line(error_body(data))
                         return

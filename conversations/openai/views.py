@@ -11,6 +11,8 @@ from rest_framework.response import Response
 
 from conversations.answering import Answering, Begun, heard, require_read
 from conversations.bodies import told_message
+from conversations.exceptions import ModelFailed
+from conversations.models import Message
 from conversations.openai import examples, exchanges
 from conversations.openai.callers import USER_HEADER, OpenAIView
 from conversations.openai.chunks import Chunks
@@ -91,12 +93,19 @@ class ChatCompletions(OpenAIView, Answering):
         turn, asked, answer = result.turn, result.asked, self.live_answer
         assert answer is not None  # there is no key by which the call could have been made before
         base_url = self.request.build_absolute_uri("/").rstrip("/")
+        try:
+            await heard(answer, answer.first_words() if asked.stream else answer.wait())
+        except ModelFailed:
+            if not turn.ended_wordless:  # which is an empty choice here, as OpenAI has it
+                raise
         if asked.stream:
-            await heard(answer, answer.first_words())
             chunks = Chunks(result.head, base_url, asked.usage_in_stream)
             return stream_response(chunks.of(answer))
-        await heard(answer, answer.wait())
-        return Response(result.head.completion(await told_message(turn.answer), base_url))
+        try:
+            body = await told_message(turn.answer)
+        except Message.DoesNotExist as error:  # deleted meanwhile
+            raise turn.told(error) from error
+        return Response(result.head.completion(body, base_url))
 
 
 class ModelList(OpenAIView):

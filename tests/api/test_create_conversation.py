@@ -211,7 +211,9 @@ def test_a_body_too_large_is_told(api, user_id):
         (fake_groq.error(401), 503, "model_key_refused"),
         (fake_groq.error(400), 502, "model_refused"),
         (fake_groq.html(), 502, "model_bad_answer"),
-        (fake_groq.answer(""), 502, "model_bad_answer"),
+        (fake_groq.answer(""), 502, "empty_answer"),
+        (fake_groq.thoughts_alone(), 422, "token_limit"),
+        (fake_groq.answer("", finish_reason="content_filter"), 422, "content_filter"),
         (fake_groq.hang(3), 504, "model_timeout"),
     ],
 )

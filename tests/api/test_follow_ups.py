@@ -129,7 +129,7 @@ def test_a_question_that_stands_alone_asks_no_model_for_searches(api, conversati
         (fake_groq.hang(3), "model_timeout", 0),
         (fake_groq.answer(WRITTEN, delay=3), "model_timeout", 0),
         (fake_groq.html(), "model_bad_answer", 0),
-        (fake_groq.empty(), "model_bad_answer", 0),
+        (fake_groq.empty(), "empty_answer", 120),
         (fake_groq.answer("I cannot do that."), "malformed", 120),
         (fake_groq.answer('{"question": ""}'), "empty", 120),
         (fake_groq.answer("word " * 5_000), "too_long", 120),

@@ -263,3 +263,14 @@ def test_a_title_that_fails_releases_what_was_reserved(api, user, groq):
     write_titles()
 
     assert Spending.objects.get(holder=user.pk).tokens == 120
+
+
+def test_a_title_that_was_only_thought_of_is_charged_and_the_first_words_stay(api, user_id, groq):
+    conversation = opened(api, user_id)
+    groq.script(fake_groq.thoughts_alone(400))
+
+    write_titles()
+
+    conversation.refresh_from_db()
+    assert (conversation.title, conversation.title_due) == (FIRST_WORDS, False)
+    assert UsageEntry.objects.get(purpose="title").completion_tokens == 400

@@ -342,7 +342,9 @@ FAILURES = [
     (fake_groq.error(413, code="rate_limit_exceeded"), errors.TooLong),
     (fake_groq.error(408), errors.UpstreamTimeout),
     (fake_groq.html(), errors.BadUpstreamAnswer),
-    (fake_groq.empty(), errors.BadUpstreamAnswer),
+    (fake_groq.empty(), errors.Wordless),
+    (fake_groq.answer(" \n", finish_reason="length"), errors.TokenLimit),
+    (fake_groq.answer("", finish_reason="content_filter"), errors.Withheld),
     (fake_groq.hang(0), errors.Unreachable),
 ]
 
@@ -383,6 +385,45 @@ def test_a_stream_broken_in_the_middle_gives_what_was_said_and_the_error(groq, r
     assert said
     assert all(isinstance(part, Delta) for part in said)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls"])
+def test_an_answer_without_a_word_says_why_it_ended_and_what_it_took(groq, ask, reason):
+    groq.script(fake_groq.answer("", finish_reason=reason))
+
+    with pytest.raises(errors.Wordless) as raised:
+        ask(client(groq))
+    assert raised.value.finish_reason == reason
+    assert raised.value.usage == Usage(100, 20, 64)
+    assert raised.value.model == OPTIONS["models"][0]
+
+
+@pytest.mark.parametrize("words", ["", "good "])
+def test_a_stream_that_breaks_after_its_usage_still_says_what_it_took(groq, words):
+    groq.script(fake_groq.broken_after_usage(words))
+
+    with pytest.raises(errors.BadUpstreamAnswer) as raised:
+        stream(client(groq))
+    assert raised.value.usage == Usage(100, 20, 64)
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+def test_answers_without_a_word_do_not_put_a_model_out_of_service(groq, ask):
+    asking = client(groq)
+    groq.script(*[fake_groq.thoughts_alone()] * 8, fake_groq.answer("Here."))
+
+    for _ in range(8):
+        with pytest.raises(errors.TokenLimit):
+            ask(asking)
+    assert ask(asking)
+
+
+@pytest.mark.parametrize("ask", [complete, stream])
+def test_a_refusal_is_an_answer(groq, ask):
+    groq.script(fake_groq.refusal("I cannot help with that."))
+
+    assert "I cannot help with that." in str(ask(client(groq)))
 
 
 @pytest.mark.parametrize("ask", [complete, stream])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import replies
-from llm.errors import BadUpstreamAnswer
+from llm.errors import BadUpstreamAnswer, Wordless
 from llm.messages import Usage
 
 TOLD = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": None}
@@ -117,12 +117,17 @@ def test_what_is_malformed_breaks_the_stream_after_what_was_said(bad):
         events.completion("m")
 
 
-@pytest.mark.parametrize(
-    "cut", [b"", chunk("half an"), STREAM[:40], chunk(reason="stop"), chunk("  ", "stop"), LAST]
-)
-def test_a_stream_that_is_cut_off_or_empty_is_no_answer(cut):
+@pytest.mark.parametrize("cut", [b"", chunk("half an"), STREAM[:40]])
+def test_a_stream_that_is_cut_off_is_no_answer(cut):
     with pytest.raises(BadUpstreamAnswer):
         read(cut).completion("m")
+
+
+@pytest.mark.parametrize("empty", [chunk(reason="stop"), chunk("  ", "stop"), LAST])
+def test_a_stream_that_ends_without_a_word_is_no_answer(empty):
+    with pytest.raises(Wordless) as raised:
+        read(empty).completion("m")
+    assert raised.value.finish_reason == "stop"
 
 
 @given(st.binary(max_size=300))
@@ -166,7 +171,6 @@ def test_a_whole_answer():
         whole(choices=None),
         whole(choices=[{"message": None, "finish_reason": "stop"}]),
         whole(choices=[{"message": {"content": 7}, "finish_reason": "stop"}]),
-        whole(choices=[{"message": {"content": None}, "finish_reason": "stop"}]),
         whole(choices=[{"message": {"content": "half an"}, "finish_reason": None}]),
         whole(usage={"prompt_tokens": []}) + b"}",
     ],

@@ -374,3 +374,22 @@ def test_an_effort_that_the_model_does_not_have_is_refused(groq):
 
     assert error["message"].endswith(f"{MODEL} takes one of: low, medium, high.")
     assert chat(model="qwen/qwen3.6-27b", reasoning_effort="none").status_code == 200
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "stop"])
+def test_an_answer_without_a_word_is_an_empty_choice(user, groq, reason):
+    groq.script(*[fake_groq.answer("", finish_reason=reason)] * 2)
+
+    whole = chat("Hello", user=str(user.pk)).json()
+    streamed = chat("Hello", user=str(user.pk), stream=True, stream_options={"include_usage": True})
+
+    [choice] = whole["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", reason)
+    assert whole["usage"]["total_tokens"] == 120
+    *chunks, done = streamed.sent.decode().strip().split("\n\n")
+    *_, last, usage = [json.loads(chunk.removeprefix("data: ")) for chunk in chunks]
+    assert done == "data: [DONE]"
+    assert last["choices"][0]["finish_reason"] == reason
+    assert usage["usage"]["total_tokens"] == 120
+    assert UsageEntry.objects.count() == 2
+    assert set(Message.objects.filter(role="assistant").values_list("status")) == {("failed",)}

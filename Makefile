@@ -4,6 +4,7 @@
 # make bench  all measurements: bench-small and bench-retrieval, speed of search in a small and a
 #             large library; bench-serving, streamed answers; each beside its peers; bench-admin,
 #             the admin beside a million messages
+#             bench-restarts, answers while two servers restart by turns
 # make lock   pin what pyproject.toml names, and all that it needs, with hashes
 # make audit  known vulnerabilities of what the product runs on; asks the package index
 # make lint   style, types, layers, migrations, deployment checks, API schema
@@ -21,7 +22,8 @@ RETRIEVAL = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
 
 FUZZ = FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_VARIANTS=$${FUZZ_VARIANTS:-2000}
 
-.PHONY: run test fuzz lint lock audit bench bench-small bench-retrieval bench-serving bench-admin
+.PHONY: run test fuzz lint lock audit bench
+.PHONY: bench-small bench-retrieval bench-serving bench-admin bench-restarts
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -34,7 +36,7 @@ fuzz: .venv/.test
 	@$(TEST_ENV) $(FUZZ) $(LAUNCH) exec -- $(BIN)/pytest -s \
 		tests/api/test_any_input.py tests/documents/test_mutated_pdfs.py
 
-bench: bench-small bench-retrieval bench-serving bench-admin
+bench: bench-small bench-retrieval bench-serving bench-admin bench-restarts
 
 bench-small: .venv/.bench
 	@$(BENCH_DATA)-small" $(RETRIEVAL) --stored 24 --documents 1 5 24
@@ -49,6 +51,10 @@ bench-serving: .venv/.bench
 # Its data folder takes 4 GB, and some minutes on the first run.
 bench-admin: .venv/.test
 	@$(BENCH_DATA)-admin" $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.admin $(ADMIN)
+
+# Six restarts under 100 streams, 1,000 answers; RESTARTS="--answers 5000" for more.
+bench-restarts: .venv/.test
+	@$(BIN)/python -m tests.launch.restarts $(RESTARTS)
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -77,8 +77,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await _begin()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    # The worker has given them their time by now.
-    await live.answers().finish(seconds=0)
+    # Where no signal has given answers their time, there is none.
+    live.answers().interrupt_after(0)
+    await live.answers().ended()
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -77,6 +78,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]
         """As gunicorn makes it."""
         super().__init__(*args, **kwargs)
         self.connections: set[ASGIProtocol] = set()
+        self.entering: list[asyncio.Task[Any]] = []
 
     def run(self) -> None:
         """Listens to each socket several times."""
@@ -101,15 +103,31 @@ class Worker(ASGIWorker):  # type: ignore[misc]
                 listener.sock.listen(self.cfg.backlog)
 
     def handle_exit_signal(self) -> None:
-        """SIGTERM."""
+        """SIGTERM: nobody is let in any more, and whoever has come in is answered."""
         from conversations import live  # gunicorn loads its worker before the application
 
         super().handle_exit_signal()
+        self._let_in_who_waits()
+        for server in self.servers:
+            server.close()
         # gunicorn would wait for those too that nobody asks anything on.
         for connection in list(self.connections):
             idle = connection._awaiting_request and not connection._request_ready.is_set()
             if idle and connection.req_count > 1:
                 connection._keepalive_timeout()
         grace = max(1, self.cfg.graceful_timeout - live.SAVING_SECONDS)
-        # Kept on the worker: the loop holds its tasks but weakly.
-        self.finishing = asyncio.ensure_future(live.answers().finish(grace), loop=self.loop)
+        live.answers().interrupt_after(grace)
+
+    def _let_in_who_waits(self) -> None:
+        """Takes the connections that the system has made already, which closing would break."""
+        for listener in self.sockets:
+            with suppress(BlockingIOError):
+                while True:
+                    connection, _ = listener.sock.accept()
+                    connection.setblocking(False)
+                    entering = self.loop.connect_accepted_socket(self._protocol, connection)
+                    # Kept on the worker: the loop holds its tasks but weakly.
+                    self.entering.append(self.loop.create_task(entering))
+
+    def _protocol(self) -> ASGIProtocol:
+        return ASGIProtocol(self)

@@ -258,6 +258,8 @@ class LiveAnswers:
         self._saves: asyncio.Task[None] | None = None
         self._saved = asyncio.Event()
         self._questions = 0
+        self._interruption: asyncio.TimerHandle | None = None
+        self._is_over = False
 
     def start(self, turn: Turn) -> LiveAnswer:
         """Begins to answer."""
@@ -266,6 +268,8 @@ class LiveAnswers:
         search_beside(len(self._answers))
         if self._saves is None or self._saves.done():
             self._saves = asyncio.create_task(self._save_all(), context=_of_nobody())
+        if self._is_over:
+            answer.stop(Stop.SHUTDOWN)
         return answer
 
     def find(self, answer_id: UUID) -> LiveAnswer | None:
@@ -298,16 +302,29 @@ class LiveAnswers:
         wanted = PAUSE_AN_ANSWER * len(self._answers) + PAUSE_A_QUESTION * self._questions
         return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, wanted))
 
-    async def finish(self, seconds: float) -> None:
-        """Lets answers end by themselves for so long, then saves them as interrupted."""
-        tasks = [answer.task for answer in self._answers.values()]
-        if not tasks:
-            return
-        logger.info("waiting for answers", extra={"answers": len(tasks)})
-        await asyncio.wait(tasks, timeout=seconds)
+    def interrupt_after(self, seconds: float) -> None:
+        """Answers may go on for so long, those that start meanwhile too; the first call counts.
+
+        What has not ended by then is saved as interrupted.
+        """
+        if self._interruption is None:
+            self._interruption = asyncio.get_running_loop().call_later(seconds, self._interrupt)
+            logger.info("waiting for answers", extra={"answers": len(self._answers)})
+
+    def _interrupt(self) -> None:
+        self._is_over = True
         for answer in list(self._answers.values()):
             answer.stop(Stop.SHUTDOWN)
-        await asyncio.wait(tasks, timeout=SAVING_SECONDS)
+
+    async def ended(self) -> None:
+        """Returns when no answer is in progress; soon after they were interrupted in any case."""
+        while self._answers and not self._is_over:
+            await asyncio.wait(self._tasks(), timeout=SAVING_SECONDS)
+        if self._answers:
+            await asyncio.wait(self._tasks(), timeout=SAVING_SECONDS)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [answer.task for answer in self._answers.values()]
 
     async def database_answers(self) -> None:
         """Returns when words of answers under way have been saved again."""

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from contextlib import ExitStack
+from functools import wraps
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -120,6 +121,7 @@ def test_a_question_waits_until_it_is_saved_or_refused(user, groq, monkeypatch, 
     async def refused_or_saved() -> tuple[int, int]:
         everyone = live.answers()
 
+        @wraps(post)  # which keeps what the schema says of it
         def look(view, request):
             seen.append(everyone._questions)
             return post(view, request)

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
-from django.db import connections
+
+from documents.connections import give_connection_back
 
 T = TypeVar("T")
 
@@ -16,6 +17,8 @@ T = TypeVar("T")
 # than with two, and as much as with six or eight (make bench-serving).
 THREADS = ThreadPoolExecutor(min(4, settings.DATABASE_POOL_SIZE), thread_name_prefix="database")
 LOOKING = ThreadPoolExecutor(2, thread_name_prefix="looking")
+# Downloads pack and read files, from a bucket too: no question waits for that.
+EXPORTING = ThreadPoolExecutor(2, thread_name_prefix="exporting")
 
 
 async def in_database(function: Callable[..., T], *args: object) -> T:
@@ -24,7 +27,7 @@ async def in_database(function: Callable[..., T], *args: object) -> T:
     In a server that is one of a few threads which all requests share, so that an answer under way
     holds neither thread nor connection. In a command it is the command's own thread.
     """
-    return await _in(THREADS, function, *args)
+    return await in_threads(THREADS, function, *args)
 
 
 async def soon_in_database(seconds: float, function: Callable[..., T], *args: object) -> T:
@@ -33,17 +36,17 @@ async def soon_in_database(seconds: float, function: Callable[..., T], *args: ob
     Raises TimeoutError after so many seconds; a database that hangs keeps its thread from others.
     """
     async with asyncio.timeout(seconds):
-        return await _in(LOOKING, function, *args)
+        return await in_threads(LOOKING, function, *args)
 
 
-async def _in(threads: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
+async def in_threads(threads: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
+    """The same in these threads."""
+
     def call() -> T:
         try:
             return function(*args)
         finally:
-            for connection in connections.all(initialized_only=True):
-                if not connection.in_atomic_block:
-                    connection.close_if_unusable_or_obsolete()
+            give_connection_back()
 
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         return await sync_to_async(call)()
@@ -54,5 +57,5 @@ async def _in(threads: ThreadPoolExecutor, function: Callable[..., T], *args: ob
 async def one_by_one(parts: Iterator[T]) -> AsyncIterator[T]:
     """What an iterator yields that works with the database: each in a turn of its own."""
     end = object()
-    while (part := await in_database(next, parts, end)) is not end:
+    while (part := await in_threads(EXPORTING, next, parts, end)) is not end:
         yield part

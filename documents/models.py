@@ -17,6 +17,7 @@ from django.dispatch import Signal
 from uuid_utils.compat import uuid7
 
 from documents import admin_log
+from documents.connections import give_connection_back
 from documents.extraction.text import clean
 from documents.idempotency import IdempotentCall as IdempotentCall
 from documents.ownership import OwnedQuerySet
@@ -117,7 +118,7 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
         file: "File[bytes]",
         then: "Callable[[Document], None]",
     ) -> tuple["Document", bool]:
-        """Keeps a file as a document and runs `then` on it, in one transaction.
+        """Keeps a file, then saves its document and runs `then` on it, in one transaction.
 
         `then` reads it or defers its reading; if it raises, nothing is kept. Returns the
         document, and False where the user already has these very bytes.
@@ -129,8 +130,9 @@ class DocumentQuerySet(OwnedQuerySet["Document"]):
             user=user, name=display_name(name), kind=kind, size=file.size, sha256=digest
         )
         try:
+            give_connection_back()
+            document.file.save(name, file, save=False)
             with transaction.atomic():
-                document.file.save(name, file, save=False)
                 document.save(force_insert=True)
                 then(document)
         except BaseException as error:
@@ -258,6 +260,7 @@ class Document(models.Model):
     def discard_file(self) -> None:
         """Deletes the stored file, where there is one."""
         if self.file.name:
+            give_connection_back()
             self.file.storage.delete(self.file.name)
 
 

@@ -17,6 +17,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from documents.connections import give_connection_back
 from documents.exceptions import MadeAndDeleted
 from documents.idempotency import IdempotentCall
 from documents.lifetimes import untie
@@ -73,11 +74,13 @@ class Repeatable(StrictView):
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
-        """Keeps what was answered, where that has not been done yet."""
+        """Keeps what was answered, where that has not been done yet; it needs no database then."""
         try:
             self.keep(response)
         except Error as error:
             response = self.handle_exception(error)
+        # A client may take minutes to receive the response.
+        give_connection_back()
         final = super().finalize_response(request, response, *args, **kwargs)
         untie(self, final)
         return final

@@ -19,6 +19,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from documents.connections import give_connection_back
 from documents.exceptions import DocumentUnderWay, FileLost
 from documents.highlights import find_highlights
 from documents.models import Chunk, Document
@@ -256,6 +257,7 @@ class DocumentFile(Scoped, generics.GenericAPIView[Document]):
         Its type is what we took it for. Where a browser shows it even so, it can do nothing.
         """
         document = self.get_object()
+        give_connection_back()
         try:
             file = document.file.open("rb")
         except FileNotFoundError:

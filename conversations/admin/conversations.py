@@ -21,6 +21,7 @@ from conversations.models import Actor, AuditEntry, Conversation, Message
 from conversations.models.match import Words
 from documents.admin import user_link
 from documents.admin_lists import ReadOnly
+from documents.connections import give_connection_back
 
 DOCUMENTS_SHOWN = 200
 # Of words that more titles have, some of those are found.
@@ -195,6 +196,7 @@ class ConversationAdmin(ReadOnly, Newest, admin.ModelAdmin[Conversation]):
 
 
 def _file(parts: Any, name: str, media_type: str) -> StreamingHttpResponse:
+    give_connection_back()
     response = StreamingHttpResponse(parts, content_type=media_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name)
     return response

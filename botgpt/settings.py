@@ -88,6 +88,10 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 X_FRAME_OPTIONS = "DENY"
 
+# Proxies that each add an address to X-Forwarded-For.
+NUM_PROXIES = env.integer("NUM_PROXIES", 0)
+LOGIN_PAUSE_SECONDS = env.integer("LOGIN_PAUSE_SECONDS", 300, minimum=1)
+
 # --- Django -----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -311,6 +315,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "botgpt.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "NUM_PROXIES": NUM_PROXIES,
     "URL_FORMAT_OVERRIDE": None,  # the Accept header chooses, no `?format=`
 }
 

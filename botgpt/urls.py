@@ -11,6 +11,7 @@ from drf_spectacular.views import (
 )
 
 from botgpt import health, metrics, page
+from botgpt.accounts import logins
 from conversations.dashboard.page import dashboard
 
 # What is shown there is only read; the template pages could not answer OPTIONS.
@@ -29,6 +30,11 @@ urlpatterns = [
     path("redoc", SpectacularRedocView.as_view(url_name="openapi", **READ_ONLY), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/dashboard/", admin.site.admin_view(dashboard), name="dashboard"),
+    path("admin/login/", logins.login),
+    path(
+        "admin/password_change/",
+        logins.in_hashing_thread(admin.site.admin_view(admin.site.password_change)),
+    ),
     path("admin/", admin.site.urls),
     path("metrics", metrics.view),
     path("health", health.report),

@@ -1,6 +1,6 @@
-"""How often something is done in a minute or a day, counted for all processes together.
+"""How often something is done in a minute, a day or so, counted for all processes together.
 
-A fixed window: what is counted begins anew with each minute, or UTC day, of the database's clock.
+A fixed window: what is counted starts again with each minute, or UTC day, of the database's clock.
 A process takes several requests of a busy holder at once out of the holder's row (a lease), so that
 most requests ask nothing of the database, and a thousand at once do not queue for one row. Leases
 grow with use and shrink with what is left: in all never more is given than the limit, and the last
@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
@@ -35,14 +36,15 @@ SAME_WINDOW = 1.0
 # one order, so that no two statements wait for each other.
 TAKE = """
 INSERT INTO documents_rate AS rate (holder, what, starts, used)
-SELECT key::uuid, %(what)s, date_trunc(%(span)s, statement_timestamp(), 'UTC'), value::bigint
+SELECT key::uuid, %(what)s, date_bin(%(span)s::interval, statement_timestamp(), 'epoch'),
+    value::bigint
 FROM jsonb_each_text(%(many)s)
 ORDER BY key::uuid
 ON CONFLICT (holder, what) DO UPDATE
 SET used = EXCLUDED.used + CASE WHEN rate.starts = EXCLUDED.starts THEN rate.used ELSE 0 END,
     starts = EXCLUDED.starts
 RETURNING holder, used,
-    extract(epoch FROM starts + ('1 ' || %(span)s)::interval - statement_timestamp())::float
+    extract(epoch FROM starts + %(span)s::interval - statement_timestamp())::float
 """
 
 
@@ -65,27 +67,30 @@ class Standing:
 
 
 class Rate(models.Model):
-    """What a holder has used of a minute or day.
+    """What a holder has used of a minute, a day or another window.
 
     The table is not logged (see the migration): writing it waits for no disk, and after a crash of
     the database it is empty, so that all begin anew.
     """
 
     class What(models.TextChoices):
-        """What is counted, by the minute or by the day."""
+        """What is counted, each in windows of its own length."""
 
         REQUESTS = "requests"
         UPLOADS = "uploads"
+        LOGINS = "logins"
 
         @property
         def span(self) -> str:
-            """As PostgreSQL calls it."""
-            return "minute" if self == Rate.What.REQUESTS else "day"
+            """How long a window is, as PostgreSQL writes it."""
+            if self == Rate.What.LOGINS:
+                return f"{settings.LOGIN_PAUSE_SECONDS} seconds"
+            return "1 minute" if self == Rate.What.REQUESTS else "1 day"
 
     pk = models.CompositePrimaryKey("holder", "what")
-    holder = models.UUIDField(help_text="The user or API key.")
+    holder = models.UUIDField(help_text="The user or API key; of logins, a digest.")
     what = models.CharField(max_length=10, choices=What)
-    starts = models.DateTimeField(help_text="When the minute or day began.")
+    starts = models.DateTimeField(help_text="When the window began.")
     used = models.BigIntegerField()
 
     objects: ClassVar[Any] = models.Manager()
@@ -115,9 +120,10 @@ def _take(what: Rate.What, many: Mapping[UUID, int]) -> dict[UUID, tuple[int, fl
 
 
 class Requests:
-    """The requests of a minute that this process may give."""
+    """The requests of a minute, or the logins of a while, that this process may give."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: Rate.What = Rate.What.REQUESTS) -> None:
+        self._what = what
         self._leases: dict[UUID, _Lease] = {}
         self._forget_from = HOLDERS_KNOWN
         # Never held while the database is asked.
@@ -134,7 +140,7 @@ class Requests:
                 return [lease.standing(is_refused=lease.is_spent) for lease in leases]
             wanting = [lease for lease in leases if not lease.take()]
             sizes = {lease.holder: lease.next_size() for lease in wanting}
-        told = _take(Rate.What.REQUESTS, sizes) if sizes else {}
+        told = _take(self._what, sizes) if sizes else {}
         with self._lock:
             refused = [
                 lease
@@ -145,6 +151,18 @@ class Requests:
                 for lease in leases:
                     lease.left += lease not in refused
             return [lease.standing(is_refused=lease in refused) for lease in leases]
+
+    def give_back(self, *holders: UUID) -> None:
+        """One for each of these, to those who come to this process next."""
+        with self._lock:
+            for lease in filter(None, map(self._leases.get, holders)):
+                lease.left += 1
+
+    def forget(self, holder: UUID) -> None:
+        """Counts for the holder from zero again."""
+        Rate.objects.filter(holder=holder, what=self._what).delete()
+        with self._lock:
+            self._leases.pop(holder, None)
 
     def _lease(self, holder: UUID, limit: int) -> "_Lease":
         lease = self._leases.get(holder)
@@ -211,3 +229,4 @@ class _Lease:
 
 
 requests = Requests()
+logins = Requests(Rate.What.LOGINS)

@@ -11,13 +11,14 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from botgpt.accounts import history as history
 from botgpt.accounts.forgetting import StaffAccount, permissions_to_forget
+from botgpt.accounts.logins import in_hashing_thread
 from botgpt.accounts.models import APIKey, Budgeted, User
 from botgpt.accounts.permissions import missing_permissions
 from botgpt.accounts.scopes import Scope, every_scope
@@ -107,6 +108,14 @@ class UserAdmin(LongList, DjangoUserAdmin):  # type: ignore[type-arg]
         """As `require_may_forget`; what else a user has takes is asked for on the page."""
         allowed: bool = super().has_delete_permission(request, obj)
         return allowed and (obj is None or _me(request).may_manage(obj))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Django's; the two whose forms set a password hash it in the thread for that."""
+        urls: list[URLPattern] = super().get_urls()
+        for url in urls:
+            if url.name in ("accounts_user_add", "auth_user_password_change"):
+                url.callback = in_hashing_thread(url.callback)
+        return urls
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """With both counts in the one query."""

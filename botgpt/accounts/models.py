@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 from botgpt.accounts.scopes import Scope, every_scope
 from conversations.models.insertion import insert_unless_there
 from conversations.models.usage import Limit, Spending, Unit
+from documents.connections import give_connection_back
 from documents.prepared import prepared_cursor
 
 # What each secret begins with, so that it is known where it is found.
@@ -106,6 +107,16 @@ class User(Budgeted, AbstractUser):
     def may_manage(self, other: "User") -> bool:
         """Whether this account may change or delete that one: those of staff are for superusers."""
         return self.is_superuser or not (other.is_staff or other.is_superuser)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """As Django's. Hashing takes up to a second, in which others can use the connection."""
+        give_connection_back()
+        super().set_password(raw_password)
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """As Django's, without a connection meanwhile."""
+        give_connection_back()
+        return super().check_password(raw_password)
 
 
 class APIKeyManager(models.Manager["APIKey"]):

@@ -71,6 +71,11 @@ def _hosts() -> Iterator[Finding]:
         )
     else:
         yield ok(f"hosts: {', '.join(public) or 'loopback alone'}; HTTPS {_on(settings.HTTPS)}")
+    if settings.HTTPS and not settings.NUM_PROXIES:
+        yield warn(
+            "NUM_PROXIES is 0: to a login all clients of the proxy have one address",
+            "NUM_PROXIES=1 where the proxy adds the client's to X-Forwarded-For",
+        )
     if settings.HTTPS and settings.DEBUG:
         yield warn("HTTPS and DEBUG are both on", "DEBUG=false where HTTPS is served")
     for origin in settings.CSRF_TRUSTED_ORIGINS:

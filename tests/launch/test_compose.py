@@ -116,6 +116,8 @@ def test_the_proxy_passes_on_to_the_webs():
     assert "set $$web web-scaled;" in proxy
     assert "listen 8000;" in proxy
     assert "proxy_buffering off;" in proxy, "streams come as they are"
+    assert "X-Forwarded-For $$proxy_add_x_forwarded_for;" in proxy
+    assert SERVICES["web-scaled"]["environment"]["NUM_PROXIES"] == "${NUM_PROXIES:-1}"
     assert "EXPOSE 8000" in DOCKERFILE
 
 

@@ -2,9 +2,9 @@
 # make test   lint, then every test
 # make fuzz   bad input at length: every call of the schema, and 2,000 broken PDFs
 # make bench  all measurements: bench-small and bench-retrieval, speed of search in a small and a
-#             large library; bench-serving, streamed answers; each beside its peers; bench-admin,
-#             the admin beside a million messages
-#             bench-restarts, answers while two servers restart by turns
+#             large library; bench-serving, streamed answers; each beside its peers; bench-logins,
+#             questions beside wrong logins; bench-restarts, answers while two servers restart;
+#             bench-admin, the admin beside a million messages
 # make lock   pin what pyproject.toml names, and all that it needs, with hashes
 # make audit  known vulnerabilities of what the product runs on; asks the package index
 # make lint   style, types, layers, migrations, deployment checks, API schema
@@ -23,7 +23,7 @@ RETRIEVAL = $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.retrieval
 FUZZ = FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_VARIANTS=$${FUZZ_VARIANTS:-2000}
 
 .PHONY: run test fuzz lint lock audit bench
-.PHONY: bench-small bench-retrieval bench-serving bench-admin bench-restarts
+.PHONY: bench-small bench-retrieval bench-serving bench-logins bench-restarts bench-admin
 
 run: .venv/.run
 	@exec $(LAUNCH)
@@ -36,7 +36,7 @@ fuzz: .venv/.test
 	@$(TEST_ENV) $(FUZZ) $(LAUNCH) exec -- $(BIN)/pytest -s \
 		tests/api/test_any_input.py tests/documents/test_mutated_pdfs.py
 
-bench: bench-small bench-retrieval bench-serving bench-admin bench-restarts
+bench: bench-small bench-retrieval bench-serving bench-logins bench-restarts bench-admin
 
 bench-small: .venv/.bench
 	@$(BENCH_DATA)-small" $(RETRIEVAL) --stored 24 --documents 1 5 24
@@ -47,6 +47,9 @@ bench-retrieval: .venv/.bench
 # The peers get an environment of their own in the data folder, on the first run.
 bench-serving: .venv/.bench
 	@$(BENCH_DATA)" $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.serving $(SERVING)
+
+bench-logins: .venv/.bench
+	@$(BENCH_DATA)" $(LAUNCH) exec -- $(BIN)/python -m tests.benchmarks.logins $(LOGINS)
 
 # Its data folder takes 4 GB, and some minutes on the first run.
 bench-admin: .venv/.test

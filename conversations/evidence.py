@@ -11,7 +11,7 @@ from django.db import transaction
 
 from conversations import ledger
 from conversations.models import Message, Retrieval
-from conversations.rewriting import Searches
+from conversations.rewriting import Asked, Searches
 from documents.search import search
 from llm.passages import Passage
 from llm.ranking import Candidate, Outcome
@@ -51,7 +51,7 @@ def keep_trace(
     evidence: Evidence,
     kept: Iterable[Passage],
 ) -> Retrieval:
-    """Saves what was searched for and found, and what writing the searches took.
+    """Saves what was searched for and found.
 
     `kept` are the passages that the prompt holds. Raises Message.DoesNotExist where the
     conversation was deleted meanwhile.
@@ -75,26 +75,36 @@ def keep_trace(
     )
     # One way alone: both ways each would hold the other.
     answer._state.fields_cache["retrieval"] = retrieval
-    answer.rewrite_tokens += asked.usage.prompt_tokens + asked.usage.completion_tokens
-    answer.cost_usd += asked.cost
     with transaction.atomic():
-        # Counted at once: the answer may still fail. The row stays locked until the end.
-        there = Message.objects.filter(pk=answer.pk)
-        counts = {"rewrite_tokens": answer.rewrite_tokens, "cost_usd": answer.cost_usd}
-        if not there.update(**counts, reserved_tokens=0, reserved_usd=0):
+        # Locked until the end, so that it is not deleted before what belongs to it is there.
+        there = Message.objects.select_for_update(no_key=True).filter(pk=answer.pk)
+        if not there.values_list("pk"):
             raise Message.DoesNotExist
         retrieval.save(force_insert=True)
-        entry = ledger.entry(
-            answer.conversation,
-            ledger.Purpose.REWRITE,
-            asked.model,
-            asked.usage,
-            message_id=answer.pk,
-            charged_to=answer.charged_to,
-        )
+    return retrieval
+
+
+def enter_rewriting(answer: Message, asked: Asked) -> None:
+    """Enters what writing the searches took, in place of what was reserved for it.
+
+    At once: the answer may still fail, or have been deleted meanwhile.
+    """
+    answer.rewrite_tokens += asked.usage.prompt_tokens + asked.usage.completion_tokens
+    answer.cost_usd += asked.cost
+    counts = {"rewrite_tokens": answer.rewrite_tokens, "cost_usd": answer.cost_usd}
+    entry = ledger.entry(
+        answer.conversation,
+        ledger.Purpose.REWRITE,
+        asked.model,
+        asked.usage,
+        message_id=answer.pk,
+        charged_to=answer.charged_to,
+    )
+    with transaction.atomic():
+        this = Message.objects.filter(pk=answer.pk)
+        this.update(**counts, reserved_tokens=0, reserved_usd=0)
         entry.enter(answer.began_at, answer.reserved)
     answer.reserved_tokens, answer.reserved_usd = 0, Decimal(0)
-    return retrieval
 
 
 def searches_as_data(searches: Searches) -> list[Any]:

@@ -19,7 +19,7 @@ from conversations.models import Citation, Conversation, Message, Retrieval, Usa
 from conversations.rewriting import Asked, Searches
 from documents import tracing
 from llm import catalogue, context, extractive, prompts, tokens
-from llm.errors import LLMError, Wordless
+from llm.errors import LLMError, TokenLimit, Wordless
 from llm.follow_up import Exchange
 from llm.messages import (
     NO_USAGE,
@@ -54,6 +54,12 @@ class Plan:
     def asks_model(self) -> bool:
         """False where a fixed text answers."""
         return not isinstance(self.responder, extractive.Fixed)
+
+    @property
+    def most(self) -> Usage:
+        """What the answer takes at most."""
+        wanted = self.sampling.max_completion_tokens or self.max_tokens
+        return Usage(self.receipt.total, min(wanted, self.max_tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +228,7 @@ class Turn:
         # As it is stored: what an attempt to save left in the fields may be why it failed.
         kept = Message.objects.select_related("parent").filter(pk=self.answer.pk).first()
         plan = self.plan
-        has_taken = said or self.reported.prompt_tokens
-        usage = self._took(plan, said) if plan and has_taken else NO_USAGE
+        usage = self._took_of_failed(error, said)
         if kept is None:
             # Deleted: `save` has charged it where it came to that.
             saving = isinstance(error, Message.DoesNotExist)
@@ -298,6 +303,14 @@ class Turn:
         """Who answers; until a word is said, who was asked first."""
         return self.speaker or plan.models[0]
 
+    def _took_of_failed(self, error: BaseException, said: str) -> Usage:
+        """The same of an answer that failed; nothing where no model may have been asked."""
+        if self.plan and isinstance(error, TokenLimit) and not error.usage.prompt_tokens:
+            return self.plan.most
+        if self.plan and (said or self.reported.prompt_tokens):
+            return self._took(self.plan, said)
+        return NO_USAGE
+
     def _took(self, plan: Plan, said: str) -> Usage:
         """What the answer took: as reported, or an estimate for one that ended before that."""
         if self.reported.prompt_tokens:
@@ -320,6 +333,8 @@ class Turn:
 
     def _search(self, searches: Searches) -> Plan:
         """The plan for what these searches find, which is kept as the answer's trace."""
+        if searches.asked.model or self.answer.reserved_tokens:
+            evidence.enter_rewriting(self.answer, searches.asked)
         with tracing.span("retrieve", searches=len(searches.queries)):
             found = self._find(searches)
             tracing.note(passages=len(found.passages))
@@ -344,9 +359,7 @@ class Turn:
     def _reserve(self, plan: Plan) -> None:
         """Raises BudgetExceeded where there is not enough left of a budget for the answer."""
         if plan.asks_model:
-            wanted = plan.sampling.max_completion_tokens or plan.max_tokens
-            most = Usage(plan.receipt.total, min(wanted, plan.max_tokens))
-            budgets.reserve(self.answer, plan.models, most)
+            budgets.reserve(self.answer, plan.models, plan.most)
 
     def _plan(self, query: str, found: Sequence[Passage]) -> Plan:
         """Fits the prompt. Raises QuestionTooLong where it leaves no passage any room."""

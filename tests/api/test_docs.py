@@ -57,6 +57,7 @@ def test_docs_hold_no_script_or_style_of_their_own(client, path):
     assert re.findall(r"<script(?! src=)|<style| style=", html) == []
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "path", ["/docs", "/openapi.json", "/api/v1/models", "/nowhere", "/admin/"]
 )

@@ -1,11 +1,22 @@
 """What the provider reports is paid for, whatever became of the answer."""
 
+import json
+
 import pytest
+from django.db import connection
 from django.db.models import Sum
 
-from conversations.models import Conversation, Message, UsageEntry
+from conversations.models import Conversation, Message, Spending, UsageEntry
 from tests import fake_groq
-from tests.factories import assert_problem, call, events_of, get, post
+from tests.factories import (
+    assert_problem,
+    call,
+    events_of,
+    get,
+    make_conversation,
+    make_document,
+    post,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -130,3 +141,49 @@ def test_a_refusal_is_the_answer(api, user, groq):
     answer = ask(api, user).json()["answer"]
 
     assert (answer["status"], answer["content"]) == ("completed", "I cannot help with that.")
+
+
+def test_thoughts_whose_usage_is_not_reported_count_as_the_most_there_can_be(
+    api, user, groq, settings
+):
+    settings.ANSWER_TOKENS = 500
+    groq.script(fake_groq.answer("", finish_reason="length", usage={}))
+
+    assert_problem(ask(api, user), 422, "token_limit")
+
+    entry = UsageEntry.objects.get()
+    assert (entry.completion_tokens, entry.estimated) == (500, True)
+
+
+def test_searches_are_paid_for_where_the_question_then_is_too_long(api, user, groq, settings):
+    settings.CONTEXT_TOKENS, settings.ANSWER_TOKENS = 2_000, 100
+    make_document(user)
+    conversation = make_conversation(user, mode="grounded_rag")
+    groq.script(fake_groq.answer(json.dumps({"question": "What does a ticket cost?"})))
+
+    content = "And what of it? " + "please " * 1_700
+    response = post(api, f"{PATH}/{conversation.pk}/messages", {"content": content})
+
+    problem = assert_problem(response, 422, "question_too_long")
+    assert UsageEntry.objects.get().purpose == "rewrite"
+    assert Message.objects.get(pk=problem["answer_id"]).rewrite_tokens == 120
+
+
+@pytest.mark.django_db(transaction=True)
+def test_searches_are_paid_for_where_the_conversation_is_deleted_meanwhile(api, user, groq):
+    type(user).objects.filter(pk=user.pk).update(daily_tokens=50_000)
+    make_document(user)
+    conversation = make_conversation(user, mode="grounded_rag")
+
+    def delete_and_answer(handler, request):
+        Message.objects.all().delete()
+        connection.close()
+        fake_groq.answer(json.dumps({"question": "What does it cost?"}))(handler, request)
+
+    groq.script(delete_and_answer)
+
+    content = {"content": "And what of it?"}
+    assert_problem(post(api, f"{PATH}/{conversation.pk}/messages", content), 404)
+
+    assert UsageEntry.objects.get().purpose == "rewrite"
+    assert set(Spending.objects.values_list("tokens", flat=True)) == {120}

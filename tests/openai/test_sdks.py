@@ -313,6 +313,20 @@ def test_an_error_in_mid_stream_is_raised_there(request, upstream, which):
     assert "".join(said) == "word0 word1 "
 
 
+@pytest.mark.parametrize("which", ["client", "groq_client"])
+def test_an_answer_without_a_word_is_an_empty_choice_to_clients(request, upstream, which):
+    ours = request.getfixturevalue(which)
+    upstream.script(fake_groq.thoughts_alone(), fake_groq.thoughts_alone())
+
+    whole = ask(ours, "Hi")
+    *_, last = ask(ours, "Hi", stream=True)
+
+    assert whole.choices[0].message.content == ""
+    assert [one.choices[0].finish_reason for one in (whole, last)] == ["length", "length"]
+    assert whole.usage.completion_tokens == 1_900
+    assert len(upstream.received) == 2, "a client that tries again pays again"
+
+
 def test_groqs_client_is_answered_whole_and_streamed(groq_client, upstream):
     upstream.script(fake_groq.answer("Whole."), fake_groq.answer("In pieces."))
 

@@ -61,7 +61,26 @@ def test_conversations_are_reached_by_slash_and_arrows(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator(".bubble")).to_contain_text(animal(second))
     page.keyboard.press("Tab")
-    assert focused(page).startswith("Rename")
+    assert focused(page).startswith("Actions")
+
+
+def test_the_menu_of_a_row_is_used_by_keys(page: Page) -> None:
+    ask(page, "Of okapis")
+    expect(page.locator(".assistant .meta")).to_be_visible()
+    actions = page.get_by_role("button", name="Actions")
+    actions.focus()
+    page.keyboard.press("Enter")
+    expect(actions).to_have_attribute("aria-expanded", "true")
+    assert focused(page) == "Rename"
+    page.keyboard.press("ArrowUp")
+    assert focused(page) == "Delete"
+    page.keyboard.press("ArrowDown")
+    assert focused(page) == "Rename"
+
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("menu")).to_have_count(0)
+    expect(actions).to_be_focused()
+    expect(actions).to_have_attribute("aria-expanded", "false")
 
 
 def test_a_slash_in_a_question_is_a_slash(page: Page) -> None:

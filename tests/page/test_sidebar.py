@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import ask
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -21,10 +22,21 @@ def row(page: Page, title: str):
     return page.locator("#conversations li", has_text=title)
 
 
-def press(page: Page, title: str, button: str) -> None:
-    """A button of a row, which is shown while the row has focus or the pointer."""
-    row(page, title).get_by_role("link").focus()
-    row(page, title).get_by_role("button", name=button).click()
+def choose(page: Page, title: str, action: str) -> None:
+    """An action of a row's menu."""
+    row(page, title).get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name=action, exact=True).click()
+
+
+def undo(page: Page) -> None:
+    page.get_by_role("button", name="Undo").click()
+
+
+def stored(page: Page, **query: str) -> list[str]:
+    """The titles of the user's conversations, as the API has them."""
+    user = page.evaluate("localStorage.getItem('botgpt.user')")
+    found = page.request.get("/api/v1/conversations", params={"user_id": user, **query}).json()
+    return [one["title"] for one in found["results"]]
 
 
 def test_a_search_finds_messages_and_opens_them(two: Page) -> None:
@@ -37,7 +49,7 @@ def test_a_search_finds_messages_and_opens_them(two: Page) -> None:
 
 
 def test_a_conversation_gets_another_name(two: Page) -> None:
-    press(two, "okapis", "Rename")
+    choose(two, "okapis", "Rename")
     two.get_by_role("dialog").get_by_role("textbox").fill("Animals of the forest")
     two.keyboard.press("Enter")
 
@@ -46,25 +58,94 @@ def test_a_conversation_gets_another_name(two: Page) -> None:
 
 
 def test_archived_ones_are_apart_and_come_back(two: Page) -> None:
-    press(two, "okapis", "Archive")
+    choose(two, "okapis", "Archive")
     expect(row(two, "okapis")).to_have_count(0)
 
     two.get_by_role("button", name="Archived conversations").click()
     expect(row(two, "zebras")).to_have_count(0)
-    press(two, "okapis", "Take out of the archive")
+    choose(two, "okapis", "Unarchive")
     expect(two.get_by_text("Nothing is archived.")).to_be_visible()
     two.get_by_role("button", name="Archived conversations").click()
 
     expect(row(two, "okapis")).to_be_visible()
 
 
-def test_deleting_asks_first(two: Page) -> None:
-    press(two, "zebras", "Delete")
-    two.get_by_role("button", name="Keep it").click()
-    expect(row(two, "zebras")).to_be_visible()
-
-    press(two, "zebras", "Delete")
-    two.get_by_role("dialog").get_by_role("button", name="Delete").click()
-
-    expect(row(two, "zebras")).to_have_count(0)
+def test_archiving_is_undone_where_the_conversation_was_open(two: Page) -> None:
+    choose(two, "zebras", "Archive")
     expect(two.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+
+    undo(two)
+
+    expect(two.locator(".bubble")).to_have_text("Tell me of zebras")
+    expect(row(two, "zebras")).to_be_visible()
+    expect(two.get_by_role("button", name="Undo")).to_have_count(0)
+    assert len(stored(two)) == 2
+
+
+def test_deleting_is_undone_before_anything_was_sent(two: Page) -> None:
+    sent = []
+    two.on("request", lambda request: sent.append(request.method))
+    choose(two, "zebras", "Delete")
+    expect(row(two, "zebras")).to_have_count(0)
+    assert len(stored(two)) == 2
+
+    undo(two)
+
+    expect(row(two, "zebras")).to_be_visible()
+    expect(two.locator(".bubble")).to_have_text("Tell me of zebras")
+    assert "DELETE" not in sent
+
+
+def test_what_is_deleted_is_gone_after_some_seconds(two: Page) -> None:
+    two.clock.install()
+    choose(two, "zebras", "Delete")
+    expect(two.get_by_role("button", name="Undo")).to_be_visible()
+
+    with two.expect_response(lambda response: response.request.method == "DELETE"):
+        two.clock.run_for(9_000)
+
+    expect(two.get_by_role("button", name="Undo")).to_have_count(0)
+    assert len(stored(two)) == 1
+
+
+def test_it_can_be_undone_for_as_long_as_the_pointer_is_there(two: Page) -> None:
+    two.clock.install()
+    choose(two, "zebras", "Delete")
+    two.get_by_role("button", name="Undo").hover()
+    two.clock.run_for(60_000)
+
+    undo(two)
+
+    assert len(stored(two)) == 2
+
+
+def test_a_second_deletion_ends_the_time_of_the_first(two: Page) -> None:
+    choose(two, "zebras", "Delete")
+    with two.expect_response(lambda response: response.request.method == "DELETE"):
+        choose(two, "okapis", "Delete")
+
+    undo(two)
+
+    expect(row(two, "okapis")).to_be_visible()
+    expect(row(two, "zebras")).to_have_count(0)
+    assert len(stored(two)) == 1
+
+
+def test_what_is_deleted_is_gone_when_the_page_is_left(two: Page) -> None:
+    choose(two, "zebras", "Delete")
+    expect(two.get_by_role("button", name="Undo")).to_be_visible()
+    two.goto("/docs")
+
+    wait_for(lambda: len(stored(two)) == 1)
+
+
+def test_what_cannot_be_deleted_comes_back(two: Page) -> None:
+    two.clock.install()
+    two.route("**/api/v1/conversations/*", lambda route: route.abort())
+    choose(two, "zebras", "Delete")
+    expect(row(two, "zebras")).to_have_count(0)
+
+    two.clock.run_for(9_000)
+
+    expect(row(two, "zebras")).to_be_visible()
+    expect(two.get_by_role("alert")).to_be_visible()

@@ -169,6 +169,7 @@ export class Api {
         body: body === undefined ? undefined : JSON.stringify(body),
         headers: { Accept: "application/json", ...json, ...this.access.headers(), ...headers },
         signal,
+        keepalive: method === "DELETE", // sent even where the page is being closed
       });
     } catch (error) {
       if (signal?.aborted) throw error;

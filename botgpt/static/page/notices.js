@@ -1,6 +1,6 @@
 /** What went wrong and what to do, above the question until it is put away or passes. */
 
-import { byId, element, iconButton } from "./elements.js";
+import { announce, byId, element, iconButton } from "./elements.js";
 import { Problem } from "./problems.js";
 
 /**
@@ -37,6 +37,44 @@ export function show(text, kind, remedy) {
 export function clear() {
   byId("notices").replaceChildren();
 }
+
+// How long what was done can be undone: time to read a line and to reach a button.
+const UNDO_MS = 8000;
+
+/** Carries out what can still be undone; null where nothing can. */
+let settle = /** @type {(() => void)|null} */ (null);
+
+/**
+ * Says what was done, with a button that undoes it for some seconds, and for as long as it has
+ * focus or the pointer. What is done next, or leaving the page, ends the time.
+ * @param {string} text
+ * @param {() => void} undo
+ * @param {() => void} [done] called once where it was not undone
+ */
+export function undoable(text, undo, done = () => {}) {
+  settle?.();
+  let timer = 0;
+  const end = (/** @type {() => void} */ act) => () => {
+    clearTimeout(timer);
+    settle = null;
+    byId("toast").replaceChildren();
+    act();
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => settle?.(), UNDO_MS);
+  };
+  settle = end(done);
+  const toast = element("div", { class: "toast", onpointerenter: () => clearTimeout(timer),
+    onpointerleave: wait, onfocusin: () => clearTimeout(timer), onfocusout: wait },
+    element("p", { dir: "auto" }, text),
+    element("button", { type: "button", class: "link", onclick: end(undo) }, "Undo"));
+  byId("toast").replaceChildren(toast);
+  announce(text);
+  wait();
+}
+
+window.addEventListener("pagehide", () => settle?.());
 
 /** The state of the network, for as long as it is down. */
 export function watchNetwork() {

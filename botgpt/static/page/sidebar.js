@@ -1,8 +1,9 @@
 /** The conversations at the side: latest first, archived ones, and those that a search finds. */
 
-import { byId, element, icon, iconButton, marked, order } from "./elements.js";
-import { asked, confirmed } from "./dialogs.js";
-import { tell } from "./notices.js";
+import { byId, element, icon, marked, order } from "./elements.js";
+import { asked } from "./dialogs.js";
+import { menuButton } from "./menu.js";
+import { tell, undoable } from "./notices.js";
 
 /**
  * @typedef {import("./types.js").ConversationDetails} Details
@@ -27,6 +28,8 @@ export class Sidebar {
     this.current = "";
     /** @type {Map<string, HTMLElement>} by what they show: those that stay are not made anew */
     this.rows = new Map();
+    /** @type {Set<string>} deleted for the eye; the server follows when it cannot be undone */
+    this.deleted = new Set();
     this.pages = 1;
     this.asked = 0;
     this.#listen();
@@ -128,7 +131,8 @@ export class Sidebar {
     return () => {
       this.more.hidden = rows.length >= found.count;
       const nothing = this.archived ? "Nothing is archived." : "No conversations yet.";
-      const shown = rows.map((row) => /** @type {[string, HTMLElement]} */ (
+      const there = rows.filter((row) => !this.deleted.has(row.id));
+      const shown = there.map((row) => /** @type {[string, HTMLElement]} */ (
         [`${row.id} ${row.archived} ${row.title}`, this.#row(row)]));
       this.rows = new Map(shown.map(([key, row]) => [key, this.rows.get(key) ?? row]));
       this.#fill([...this.rows.values()], nothing);
@@ -142,7 +146,8 @@ export class Sidebar {
     const found = await this.api.get("/conversations/search", query);
     return () => {
       this.more.hidden = true;
-      this.#fill(found.results.map((match) => this.#match(match)), "Nothing has these words.");
+      const there = found.results.filter((match) => !this.deleted.has(match.conversation_id));
+      this.#fill(there.map((match) => this.#match(match)), "Nothing has these words.");
     };
   }
 
@@ -168,11 +173,13 @@ export class Sidebar {
       element("a", { href: `#${id}`, "data-id": id, title },
         icon(details.mode === "grounded_rag" ? "document" : "chat"),
         element("span", { class: "title", dir: "auto" }, title || "Untitled")),
-      element("span", { class: "row-actions" },
-        iconButton(`Rename: ${title}`, "edit", () => this.rename(details)),
-        iconButton(`${archived ? "Take out of the archive" : "Archive"}: ${title}`,
-          archived ? "unarchive" : "archive", () => this.#archive(details)),
-        iconButton(`Delete: ${title}`, "delete", () => this.#delete(details))));
+      menuButton(`Actions: ${title}`, [
+        { label: "Rename", icon: "edit", act: () => this.rename(details) },
+        archived
+          ? { label: "Unarchive", icon: "unarchive", act: () => this.#archive(details) }
+          : { label: "Archive", icon: "archive", act: () => this.#archive(details) },
+        { label: "Delete", icon: "delete", act: () => this.#delete(details) },
+      ]));
     return row;
   }
 
@@ -194,36 +201,73 @@ export class Sidebar {
   }
 
   /** @param {Details} details */
-  async #archive(details) {
-    await this.#change(details.id, { archived: !details.archived });
-    if (!details.archived) this.onRemoved(details.id);
+  async #archive({ id, title, archived }) {
+    const reopen = this.#reopening(id);
+    if (!(await this.#change(id, { archived: !archived }))) return;
+    if (!archived) this.onRemoved(id);
+    this.#keepFocus();
+    undoable(`${archived ? "Unarchived" : "Archived"}: ${title}`, async () => {
+      if (await this.#change(id, { archived })) reopen();
+    });
   }
 
   /**
    * @param {string} id
    * @param {Record<string, any>} fields
+   * @returns {Promise<boolean>} whether the server took it
    */
   async #change(id, fields) {
+    let taken = true;
     try {
       await this.api.patch(`/conversations/${id}`, fields);
       this.list.dispatchEvent(new CustomEvent("changed", { detail: id }));
     } catch (problem) {
+      taken = false;
       tell(problem);
     }
     await this.refresh();
+    return taken;
   }
 
-  /** @param {Details} details */
+  /**
+   * Hides it at once, and deletes it when that cannot be undone any more.
+   * @param {Details} details
+   */
   async #delete({ id, title }) {
-    const text = `“${title}” and all its messages will be gone for good.`;
-    if (!(await confirmed("Delete this conversation?", text, "Delete"))) return;
+    const reopen = this.#reopening(id);
+    this.deleted.add(id);
+    this.onRemoved(id);
+    undoable(`Deleted: ${title}`, async () => {
+      this.deleted.delete(id);
+      await this.refresh();
+      reopen();
+    }, () => this.#erase(id));
+    await this.refresh();
+    this.#keepFocus();
+  }
+
+  /** @param {string} id */
+  async #erase(id) {
     try {
       await this.api.delete(`/conversations/${id}`);
-      this.onRemoved(id);
     } catch (problem) {
       tell(problem);
     }
+    this.deleted.delete(id);
     await this.refresh();
-    if (document.activeElement === document.body) this.search.focus();
+  }
+
+  /**
+   * What opens a conversation again that is open now.
+   * @param {string} id
+   */
+  #reopening(id) {
+    return this.current === id ? () => (location.hash = id) : () => {};
+  }
+
+  /** The row that had focus is gone; on a phone, focus on a field would open the keyboard. */
+  #keepFocus() {
+    if (document.activeElement !== document.body) return;
+    (this.list.querySelector("a") ?? byId("new")).focus();
   }
 }

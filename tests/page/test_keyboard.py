@@ -15,6 +15,15 @@ def focused(page: Page) -> str:
     return str(page.evaluate(name))
 
 
+def name_it(page: Page, title: str) -> None:
+    """Names the conversation that is open, which the small model would do at any moment."""
+    user = page.evaluate("localStorage.getItem('botgpt.user')")
+    address = f"/api/v1/conversations/{page.url.partition('#')[2]}"
+    page.request.patch(address, params={"user_id": user}, data={"title": title})
+    page.reload()
+    expect(page.locator("#conversations a")).to_have_text(title)
+
+
 def animal(title: str) -> str:
     return "okapis" if "okapis" in title else "zebras" if "zebras" in title else title
 
@@ -67,6 +76,7 @@ def test_conversations_are_reached_by_slash_and_arrows(page: Page) -> None:
 def test_the_menu_of_a_row_is_used_by_keys(page: Page) -> None:
     ask(page, "Of okapis")
     expect(page.locator(".assistant .meta")).to_be_visible()
+    name_it(page, "Okapis")
     actions = page.get_by_role("button", name="Actions")
     actions.focus()
     page.keyboard.press("Enter")
@@ -81,6 +91,19 @@ def test_the_menu_of_a_row_is_used_by_keys(page: Page) -> None:
     expect(page.get_by_role("menu")).to_have_count(0)
     expect(actions).to_be_focused()
     expect(actions).to_have_attribute("aria-expanded", "false")
+
+
+def test_escape_closes_a_menu_and_stops_no_answer(page: Page, script) -> None:
+    script(answer("word " * 600, delay=0.1))
+    ask(page, "Go on and on")
+    expect(page.locator(".prose")).to_contain_text("word word")
+    page.get_by_role("button", name="Actions").click()
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("menu")).to_have_count(0)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Stopped.").first).to_be_visible()
 
 
 def test_a_slash_in_a_question_is_a_slash(page: Page) -> None:

@@ -169,7 +169,7 @@ export class Api {
         body: body === undefined ? undefined : JSON.stringify(body),
         headers: { Accept: "application/json", ...json, ...this.access.headers(), ...headers },
         signal,
-        keepalive: method === "DELETE", // sent even where the page is being closed
+        keepalive: ["PATCH", "DELETE"].includes(method), // sent even where the page is closed
       });
     } catch (error) {
       if (signal?.aborted) throw error;

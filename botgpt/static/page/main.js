@@ -6,7 +6,7 @@ import { App } from "./app.js";
 import { byId } from "./elements.js";
 import { askedForKey } from "./dialogs.js";
 import { listen } from "./dropping.js";
-import { show, tell, watchNetwork } from "./notices.js";
+import { carryOut, show, tell, watchNetwork } from "./notices.js";
 import { Problem } from "./problems.js";
 import { switchBy } from "./theme.js";
 
@@ -43,7 +43,8 @@ async function askForKey() {
   await start();
 }
 
-function forgetKey() {
+async function forgetKey() {
+  await carryOut();
   access.forget();
   location.assign(location.pathname);
 }

@@ -42,23 +42,23 @@ export function clear() {
 const UNDO_MS = 8000;
 
 /** Carries out what can still be undone; null where nothing can. */
-let settle = /** @type {(() => void)|null} */ (null);
+let settle = /** @type {(() => Promise<void>)|null} */ (null);
 
 /**
  * Says what was done, with a button that undoes it for some seconds, and for as long as it has
  * focus or the pointer. What is done next, or leaving the page, ends the time.
  * @param {string} text
- * @param {() => void} undo
- * @param {() => void} [done] called once where it was not undone
+ * @param {() => Promise<void>} undo
+ * @param {() => Promise<void>} done called once where it was not undone
  */
-export function undoable(text, undo, done = () => {}) {
+export function undoable(text, undo, done) {
   settle?.();
   let timer = 0;
-  const end = (/** @type {() => void} */ act) => () => {
+  const end = (/** @type {() => Promise<void>} */ act) => () => {
     clearTimeout(timer);
     settle = null;
     byId("toast").replaceChildren();
-    act();
+    return act();
   };
   const wait = () => {
     clearTimeout(timer);
@@ -74,7 +74,12 @@ export function undoable(text, undo, done = () => {}) {
   wait();
 }
 
-window.addEventListener("pagehide", () => settle?.());
+/** Ends the time in which something can be undone; returns when it is carried out. */
+export async function carryOut() {
+  await settle?.();
+}
+
+window.addEventListener("pagehide", carryOut);
 
 /** The state of the network, for as long as it is down. */
 export function watchNetwork() {

@@ -3,7 +3,7 @@
 import { byId, element, icon, marked, order } from "./elements.js";
 import { asked } from "./dialogs.js";
 import { menuButton } from "./menu.js";
-import { tell, undoable } from "./notices.js";
+import { carryOut, tell, undoable } from "./notices.js";
 
 /**
  * @typedef {import("./types.js").ConversationDetails} Details
@@ -28,8 +28,8 @@ export class Sidebar {
     this.current = "";
     /** @type {Map<string, HTMLElement>} by what they show: those that stay are not made anew */
     this.rows = new Map();
-    /** @type {Set<string>} deleted for the eye; the server follows when it cannot be undone */
-    this.deleted = new Set();
+    /** @type {Set<string>} put away, which can still be undone */
+    this.hidden = new Set();
     this.pages = 1;
     this.asked = 0;
     this.#listen();
@@ -88,7 +88,8 @@ export class Sidebar {
       this.refresh();
     });
     const toggle = byId("archived");
-    toggle.addEventListener("click", () => {
+    toggle.addEventListener("click", async () => {
+      await carryOut();
       this.archived = !this.archived;
       this.pages = 1;
       toggle.setAttribute("aria-pressed", String(this.archived));
@@ -131,7 +132,7 @@ export class Sidebar {
     return () => {
       this.more.hidden = rows.length >= found.count;
       const nothing = this.archived ? "Nothing is archived." : "No conversations yet.";
-      const there = rows.filter((row) => !this.deleted.has(row.id));
+      const there = rows.filter((row) => !this.hidden.has(row.id));
       const shown = there.map((row) => /** @type {[string, HTMLElement]} */ (
         [`${row.id} ${row.archived} ${row.title}`, this.#row(row)]));
       this.rows = new Map(shown.map(([key, row]) => [key, this.rows.get(key) ?? row]));
@@ -146,7 +147,7 @@ export class Sidebar {
     const found = await this.api.get("/conversations/search", query);
     return () => {
       this.more.hidden = true;
-      const there = found.results.filter((match) => !this.deleted.has(match.conversation_id));
+      const there = found.results.filter((match) => !this.hidden.has(match.conversation_id));
       this.#fill(there.map((match) => this.#match(match)), "Nothing has these words.");
     };
   }
@@ -162,7 +163,9 @@ export class Sidebar {
     const empty = byId("no-conversations");
     empty.textContent = nothing;
     empty.hidden = rows.length > 0;
-    if (focused) rows.find((row) => row.dataset.id === focused)?.querySelector("a")?.focus();
+    if (focused && document.activeElement === document.body) {
+      rows.find((row) => row.dataset.id === focused)?.querySelector("a")?.focus();
+    }
     this.mark(this.current);
   }
 
@@ -201,68 +204,59 @@ export class Sidebar {
   }
 
   /** @param {Details} details */
-  async #archive({ id, title, archived }) {
-    const reopen = this.#reopening(id);
-    if (!(await this.#change(id, { archived: !archived }))) return;
-    if (!archived) this.onRemoved(id);
-    this.#keepFocus();
-    undoable(`${archived ? "Unarchived" : "Archived"}: ${title}`, async () => {
-      if (await this.#change(id, { archived })) reopen();
-    });
+  async #archive(details) {
+    const { id, archived } = details;
+    if (archived) return this.#change(id, { archived: false });
+    return this.#putAway(details, "Archived",
+      () => this.api.patch(`/conversations/${id}`, { archived: true }));
   }
 
   /**
    * @param {string} id
    * @param {Record<string, any>} fields
-   * @returns {Promise<boolean>} whether the server took it
    */
   async #change(id, fields) {
-    let taken = true;
     try {
       await this.api.patch(`/conversations/${id}`, fields);
       this.list.dispatchEvent(new CustomEvent("changed", { detail: id }));
     } catch (problem) {
-      taken = false;
       tell(problem);
     }
     await this.refresh();
-    return taken;
+  }
+
+  /** @param {Details} details */
+  #delete(details) {
+    return this.#putAway(details, "Deleted",
+      () => this.api.delete(`/conversations/${details.id}`));
   }
 
   /**
-   * Hides it at once, and deletes it when that cannot be undone any more.
+   * Hides a conversation at once. The server is told when it cannot be undone any more: so what is
+   * undone has changed nothing, not even the conversation's place in the list.
    * @param {Details} details
+   * @param {string} did
+   * @param {() => Promise<void>} send
    */
-  async #delete({ id, title }) {
-    const reopen = this.#reopening(id);
-    this.deleted.add(id);
+  async #putAway({ id, title }, did, send) {
+    const wasOpen = this.current === id;
+    this.hidden.add(id);
     this.onRemoved(id);
-    undoable(`Deleted: ${title}`, async () => {
-      this.deleted.delete(id);
-      await this.refresh();
-      reopen();
-    }, () => this.#erase(id));
+    undoable(`${did}: ${title}`, async () => {
+      await this.#show(id);
+      if (wasOpen) location.hash = id;
+    }, async () => {
+      await send().catch(tell);
+      await this.#show(id);
+    });
     await this.refresh();
     this.#keepFocus();
   }
 
   /** @param {string} id */
-  async #erase(id) {
-    try {
-      await this.api.delete(`/conversations/${id}`);
-    } catch (problem) {
-      tell(problem);
-    }
-    this.deleted.delete(id);
+  async #show(id) {
+    this.hidden.delete(id);
     await this.refresh();
-  }
-
-  /**
-   * What opens a conversation again that is open now.
-   * @param {string} id
-   */
-  #reopening(id) {
-    return this.current === id ? () => (location.hash = id) : () => {};
   }
 
   /** The row that had focus is gone; on a phone, focus on a field would open the keyboard. */

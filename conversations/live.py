@@ -309,7 +309,8 @@ class LiveAnswers:
         """
         if self._interruption is None:
             self._interruption = asyncio.get_running_loop().call_later(seconds, self._interrupt)
-            logger.info("waiting for answers", extra={"answers": len(self._answers)})
+            if self._answers:
+                logger.info("waiting for answers", extra={"answers": len(self._answers)})
 
     def _interrupt(self) -> None:
         self._is_over = True

@@ -66,7 +66,8 @@ export function undoable(text, undo, done) {
   };
   settle = end(done);
   const toast = element("div", { class: "toast", onpointerenter: () => clearTimeout(timer),
-    onpointerleave: wait, onfocusin: () => clearTimeout(timer), onfocusout: wait },
+    onpointerleave: () => toast.matches(":focus-within") || wait(),
+    onfocusin: () => clearTimeout(timer), onfocusout: wait },
     element("p", { dir: "auto" }, text),
     element("button", { type: "button", class: "link", onclick: end(undo) }, "Undo"));
   byId("toast").replaceChildren(toast);

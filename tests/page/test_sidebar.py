@@ -85,6 +85,14 @@ def test_archiving_is_undone_where_the_conversation_was_open(two: Page) -> None:
     assert stored(two) == places
 
 
+def test_a_menu_stays_open_while_the_list_is_refreshed(two: Page) -> None:
+    row(two, "okapis").get_by_role("button", name="Actions").click()
+    two.evaluate("document.querySelector('#search').dispatchEvent(new Event('input'))")
+    with two.expect_response(lambda response: "/conversations?" in response.url):
+        pass
+    expect(two.get_by_role("menu")).to_be_visible()
+
+
 def test_deleting_is_undone_before_anything_was_sent(two: Page) -> None:
     sent = []
     two.on("request", lambda request: sent.append(request.method))

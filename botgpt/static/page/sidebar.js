@@ -41,7 +41,11 @@ export class Sidebar {
     try {
       const words = this.search.value.trim();
       const show = words ? await this.#found(words) : await this.#latest();
-      if (asked === this.asked) show();
+      if (asked !== this.asked) return;
+      // A menu that is open would go with its row.
+      const menu = this.list.querySelector(":popover-open");
+      if (menu) menu.addEventListener("toggle", () => this.refresh(), { once: true });
+      else show();
     } catch (problem) {
       tell(problem);
     }
